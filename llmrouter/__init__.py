@@ -1,0 +1,1 @@
+"""Named LLM routes in a YAML file."""

@@ -1,0 +1,535 @@
+"""The values that travel through llmrouter: messages, requests, completions, usage, events and responses.
+
+Everything here is frozen. Nothing does I/O, except that `Image.from_path` and `Document.from_path` read their file.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
+
+from llmrouter.errors import InvalidRequestError
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "other"]
+
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Secret:
+    """A key that never shows itself: repr, str, format and pickle are redacted; `reveal()` is the only way out."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Secret cannot be pickled")
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text: a part of a message, and the event of a stream that carries the next piece of the answer."""
+
+    text: str
+    cache: bool = False  # end of a stable prefix: providers that take explicit marks put one here
+
+
+_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"%PDF-", "application/pdf"),
+)
+
+
+def media_type_of(data: bytes) -> str | None:
+    """Return the media type that the first bytes of `data` declare, or None when they are not recognised."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "image/heic"
+    return next((media for magic, media in _MAGIC if data.startswith(magic)), None)
+
+
+def _recognised(data: bytes, declared: str | None, what: str) -> str:
+    media_type = declared or media_type_of(data)
+    if media_type is None:
+        raise InvalidRequestError(f"cannot tell the media type of this {what} from its bytes; pass media_type=")
+    return media_type
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image of a message: exactly one of `url` (never fetched by us) and `data` (base64) is set."""
+
+    url: str | None = None
+    data: str | None = field(default=None, repr=False)
+    media_type: str | None = None
+    detail: str | None = None  # OpenAI's low | high | auto
+    cache: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.data is None):
+            raise InvalidRequestError("an Image needs exactly one of url= and data= (base64)")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, media_type: str | None = None, *, detail: str | None = None) -> Image:
+        """Make an image from its bytes; `media_type` None reads it from them. Raises InvalidRequestError if unknown."""
+        known = _recognised(data, media_type, "image")
+        return cls(data=base64.b64encode(data).decode("ascii"), media_type=known, detail=detail)
+
+    @classmethod
+    def from_path(cls, path: str | Path, *, detail: str | None = None) -> Image:
+        """Make an image from a file. Raises OSError when it cannot be read."""
+        return cls.from_bytes(Path(path).read_bytes(), detail=detail)
+
+    @classmethod
+    def from_base64(cls, data: str, media_type: str | None = None, *, detail: str | None = None) -> Image:
+        """Make an image from base64 text; `media_type` None reads it from the first bytes."""
+        known = media_type or _recognised(_decoded_head(data), None, "image")
+        return cls(data=data, media_type=known, detail=detail)
+
+    @classmethod
+    def from_url(cls, url: str, *, detail: str | None = None) -> Image:
+        """Make an image from a URL, which the provider fetches, or from a `data:` URL."""
+        embedded = _data_url(url)
+        if embedded is not None:
+            return cls(data=embedded[1], media_type=embedded[0], detail=detail)
+        return cls(url=url, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document of a message (PDF, or plain text): exactly one of `url` and `data` (base64) is set."""
+
+    url: str | None = None
+    data: str | None = field(default=None, repr=False)
+    media_type: str | None = None
+    filename: str | None = None
+    cache: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.data is None):
+            raise InvalidRequestError("a Document needs exactly one of url= and data= (base64)")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, media_type: str | None = None, *, filename: str | None = None) -> Document:
+        """Make a document from its bytes; `media_type` None reads it from them."""
+        known = _recognised(data, media_type, "document")
+        return cls(data=base64.b64encode(data).decode("ascii"), media_type=known, filename=filename)
+
+    @classmethod
+    def from_path(cls, path: str | Path) -> Document:
+        """Make a document from a file; `.txt` and `.md` are plain text. Raises OSError when it cannot be read."""
+        path = Path(path)
+        media_type = "text/plain" if path.suffix.lower() in (".txt", ".md") else None
+        return cls.from_bytes(path.read_bytes(), media_type, filename=path.name)
+
+    @classmethod
+    def from_base64(cls, data: str, media_type: str | None = None, *, filename: str | None = None) -> Document:
+        """Make a document from base64 text; `media_type` None reads it from the first bytes."""
+        known = media_type or _recognised(_decoded_head(data), None, "document")
+        return cls(data=data, media_type=known, filename=filename)
+
+    @classmethod
+    def from_url(cls, url: str, *, filename: str | None = None) -> Document:
+        """Make a document from a URL, which the provider fetches, or from a `data:` URL."""
+        embedded = _data_url(url)
+        if embedded is not None:
+            return cls(data=embedded[1], media_type=embedded[0], filename=filename)
+        return cls(url=url, filename=filename)
+
+
+def _decoded_head(data: str) -> bytes:
+    try:
+        return base64.b64decode(data[:64], validate=False)
+    except ValueError:
+        raise InvalidRequestError("data= is not base64; for raw bytes use from_bytes()") from None
+
+
+def _data_url(url: str) -> tuple[str, str] | None:
+    """Split `data:image/png;base64,AAAA` into media type and base64 text; None for any other URL."""
+    if not url.startswith("data:"):
+        return None
+    head, comma, data = url[5:].partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise InvalidRequestError("a data: URL must have the form data:<media type>;base64,<data>")
+    return head.removesuffix(";base64").partition(";")[0], data
+
+
+Part: TypeAlias = Text | Image | Document
+
+
+class ToolCall:
+    """A tool call that the model asks for: `id`, `name`, and the arguments.
+
+    `arguments_json` is the text as the model wrote it. `arguments` is the dict it decodes to; reading it raises
+    InvalidRequestError when the text is not a JSON object.
+    """
+
+    __slots__ = ("arguments_json", "id", "name")
+    __match_args__ = ("id", "name", "arguments")
+
+    id: str
+    name: str
+    arguments_json: str
+
+    def __init__(self, id: str, name: str, arguments: Mapping[str, Any] | str = "{}") -> None:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "arguments_json", text)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"ToolCall is frozen: cannot set {name}")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments, decoded. Raises InvalidRequestError when they are not a JSON object."""
+        try:
+            decoded = json.loads(self.arguments_json or "{}")
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"the arguments of tool call {self.name!r} are not valid JSON ({error}); the text is in arguments_json"
+            ) from None
+        if not isinstance(decoded, dict):
+            raise InvalidRequestError(f"the arguments of tool call {self.name!r} are not a JSON object")
+        return decoded
+
+    def _key(self) -> tuple[str, str, str]:
+        return self.id, self.name, self.arguments_json
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ToolCall) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"ToolCall(id={self.id!r}, name={self.name!r}, arguments_json={self.arguments_json!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ToolCall, self._key()
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What one provider needs back verbatim (thinking signatures, reasoning items): sent to `origin`, to nobody else.
+
+    `origin` is the provider's name in routes.yaml; `data` is JSON in that provider's own wire form.
+    """
+
+    origin: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation, the same for every provider.
+
+    `content` is text or a tuple of parts. `tool_calls` belongs to an assistant message, `tool_call_id` to a tool
+    result, `is_error` marks a tool result that reports a failure. `private` keeps provider-private parts of an
+    assistant message.
+    """
+
+    role: Role
+    content: str | tuple[Part, ...] = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    is_error: bool = False
+    private: tuple[Private, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of the message, its text parts joined; images and documents left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The content as parts: plain text becomes one Text part, empty text none."""
+        if isinstance(self.content, str):
+            return (Text(self.content),) if self.content else ()
+        return self.content
+
+    def private_for(self, origin: str) -> Any:
+        """Return the private data of `origin`, or None."""
+        return next((private.data for private in self.private if private.origin == origin), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call. `parameters` is the JSON Schema of its arguments (an object)."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool | None = None  # None: the provider's default
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Structured output: the JSON Schema, its name on the wire, and the pydantic model if one was given."""
+
+    json: Mapping[str, Any]
+    name: str = "answer"
+    model: Any = None  # type[pydantic.BaseModel] or None
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Sampling parameters; None (or empty) leaves the provider's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning: str | int | None = None  # none, low, medium, high, or a token count
+    extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)  # merged into the wire body as is
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one rung asks its provider: everything a codec needs to write the wire body, and nothing else."""
+
+    model: str
+    messages: tuple[Message, ...]  # system messages included, in place
+    params: Params = Params()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None  # auto, none, required, or a tool's name
+    schema: Schema | None = None
+    prompt_cache: str = "auto"  # auto, off, or the name of an explicit provider-side cache
+    session: str | None = None
+
+
+# ------------------------------------------------------------------------------------------------ answers
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer in disjoint buckets, the same on every provider.
+
+    `input_tokens` = `uncached_tokens` + `cache_read_tokens` + `cache_write_tokens`. `output_tokens` is everything
+    generated; `reasoning_tokens` is its hidden part. `cache_write_1h_tokens` is the part of the cache writes with an
+    hour's lifetime. `others` is what the same request used on further models, billed at their own prices.
+    `estimated` is True when the provider reported nothing and we counted.
+    """
+
+    uncached_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    others: tuple[tuple[str, Usage], ...] = ()
+
+    @property
+    def input_tokens(self) -> int:
+        """The whole prompt."""
+        return self.uncached_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a codec makes of one provider's answer, before routing facts and prices are added.
+
+    `usage` None: the provider reported none. `model` is the one the provider names. `raw` is the decoded wire body
+    (for a stream: its last event that carried usage, or the assembled answer).
+    """
+
+    message: Message
+    finish_reason: FinishReason
+    provider_finish_reason: str | None
+    model: str
+    usage: Usage | None = None
+    reasoning: str | None = None
+    logprobs: Any = None
+    request_id: str | None = None
+    raw: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to one target, or the reason why a rung was skipped.
+
+    `outcome` is ok, failed, skipped, cached, abandoned or cancelled; `error` the error itself; `seconds` how long it
+    took; `waited_s` the wait before it; `usage` and `cost_usd` are None when nothing was billed or it is unknown.
+    """
+
+    target: str
+    outcome: str
+    error: Exception | None = None
+    reason: str | None = None
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """What the token budget removed: token counts before and after, whole messages dropped, characters cut."""
+
+    tokens_before: int
+    tokens_after: int
+    messages_dropped: int = 0
+    characters_cut: int = 0
+
+
+ParsedT = TypeVar("ParsedT", default=Any)
+
+
+@dataclass(frozen=True, slots=True)
+class Response(Generic[ParsedT]):
+    """The answer to one call, the same for every provider.
+
+    `message` is appended to `messages` for the next turn. `parsed` is the validated structured output, None without a
+    schema. `cost_usd` is the price of this answer, None when it is unknown (never 0 for it); what failed attempts cost
+    stands in `attempts`. `cached` and `stale` tell of the cache; `latency_s` is the whole call in seconds; `trimmed` is
+    None when the token budget removed nothing.
+    """
+
+    content: str
+    message: Message
+    finish_reason: FinishReason
+    provider_finish_reason: str | None
+    model: str
+    target: str
+    route: str
+    usage: Usage
+    cost_usd: float | None
+    latency_s: float
+    parsed: ParsedT = None  # type: ignore[assignment]
+    reasoning: str | None = None
+    cached: bool = False
+    stale: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    request_id: str | None = None
+    logprobs: Any = None
+    trimmed: Trim | None = None
+    raw: Any = field(default=None, repr=False)
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls the model asks for, in order."""
+        return list(self.message.tool_calls)
+
+    @property
+    def input_tokens(self) -> int:
+        """`usage.input_tokens`."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """`usage.output_tokens`."""
+        return self.usage.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors in the order of the texts, with usage and cost over all batches."""
+
+    vectors: list[list[float]] = field(repr=False)
+    model: str
+    target: str
+    route: str
+    usage: Usage
+    cost_usd: float | None
+    latency_s: float = 0.0
+    attempts: tuple[Attempt, ...] = ()
+    raw: Any = field(default=None, repr=False)
+
+
+# ------------------------------------------------------------------------------------------------ events of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The next piece of the model's visible reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """The next piece of a tool call: `index` tells calls apart, `id` and `name` come once, the arguments in pieces."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The stream broke and starts again on `target`: discard what was received so far."""
+
+    target: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The stream is complete; `response` is the whole answer."""
+
+    response: Response[Any]
+
+
+Delta: TypeAlias = Text | Reasoning | ToolCallDelta  # what a decoder yields
+Event: TypeAlias = Text | Reasoning | ToolCallDelta | Restart | Done
+
+MessageLike: TypeAlias = Message | Mapping[str, Any]
+MessagesLike: TypeAlias = str | MessageLike | Sequence[MessageLike]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """A number of tokens, and whether it is exact or an estimate."""
+
+    tokens: int
+    exact: bool
+
+    def __int__(self) -> int:
+        return self.tokens
