@@ -157,13 +157,13 @@ class BoundedTransport(httpx2.HTTPTransport):
 
 
 def sync_client(settings: ProviderSettings) -> httpx2.Client:
-    """Return the `http_client` for a blocking SDK client: bounded in time, and redirects (with our key) not followed."""
+    """Return a blocking SDK client's `http_client`: bounded in time, redirects (with our key) not followed."""
     transport = BoundedTransport(**_transport_options(settings))
     return httpx2.Client(transport=transport, follow_redirects=False, trust_env=False)
 
 
 def async_client(settings: ProviderSettings) -> httpx2.AsyncClient:
-    """Return the `http_client` for an asynchronous SDK client; redirects (with our key) are not followed."""
+    """Return an asynchronous SDK client's `http_client`; redirects (with our key) are not followed."""
     transport = httpx2.AsyncHTTPTransport(**_transport_options(settings))
     return httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
 

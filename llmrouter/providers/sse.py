@@ -1,0 +1,76 @@
+"""Server-sent events from bytes in any chunking (WHATWG HTML, 9.2.6 "Interpreting an event stream")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class ServerEvent(NamedTuple):
+    """One event: its name (`message` when the stream gives none) and its data, lines joined by newlines."""
+
+    name: str
+    data: str
+
+
+@dataclass(slots=True)
+class EventStream:
+    """Splits a byte stream into events; feed it chunks as they come, cut anywhere."""
+
+    _rest: bytes = b""
+    _name: str = ""
+    _data: list[str] = field(default_factory=list)
+    _started: bool = False
+
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        """Return the events that `chunk` completes. Invalid UTF-8 becomes U+FFFD, as the standard says."""
+        lines = self._lines(chunk)
+        events: list[ServerEvent] = []
+        for line in lines:
+            event = self._line(line)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def flush(self) -> list[ServerEvent]:
+        """Return the event that the stream's end leaves unterminated, if it has data.
+
+        The standard drops it; providers' last event (`[DONE]`, a final usage) is too valuable to lose for a newline.
+        """
+        rest, self._rest = self._rest, b""
+        events = [event for event in (self._line(rest), self._line(b"")) if event is not None]
+        return events
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        data = self._rest + chunk
+        if not self._started and data:
+            if b"\xef\xbb\xbf".startswith(data):  # a byte-order mark, not yet whole
+                self._rest = data
+                return []
+            data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
+        if b"\r" not in data:  # every provider's case
+            *lines, self._rest = data.split(b"\n")
+            return lines
+        # A final "\r" may be the first half of "\r\n": keep it until the next byte decides.
+        held = b"\r" if data.endswith(b"\r") else b""
+        data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = data.split(b"\n")
+        self._rest = rest + held
+        return lines
+
+    def _line(self, line: bytes) -> ServerEvent | None:
+        line = line.removesuffix(b"\r")
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value.decode("utf-8", "replace"))
+        elif name == b"event":
+            self._name = value.decode("utf-8", "replace")
+        return None
+
+    def _dispatch(self) -> ServerEvent | None:
+        name, data = self._name or "message", self._data
+        self._name, self._data = "", []
+        return ServerEvent(name, "\n".join(data)) if data else None
