@@ -1,0 +1,125 @@
+"""diskcache, held to bytes and to short waits. Imports diskcache: import this module only when a cache is used.
+
+diskcache pickles whatever is not bytes, text or a number, and unpickles what it finds (CVE-2025-69872, no fixed
+release). `BytesDisk` has no path to pickle at all, keeps every value inside the database, and never touches a file
+that a row names. `Database` bounds every wait for a lock: the original waits up to 60 seconds while it opens.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final, cast
+from weakref import WeakSet
+
+import diskcache  # type: ignore[import-untyped]  # ships no types
+from diskcache import core
+
+from llmrouter.store.faults import ForeignEntryError
+
+DATABASE_NAME: Final[str] = core.DBNAME
+
+_PRAGMAS: Final = (
+    "PRAGMA auto_vacuum = 1",  # must precede the first table; deleted entries then give their pages back
+    "PRAGMA journal_mode = wal",
+    "PRAGMA synchronous = 1",
+    "PRAGMA cache_size = 8192",
+    "PRAGMA mmap_size = 0",  # a mapped file that somebody truncates kills the process with SIGBUS
+    "PRAGMA trusted_schema = 0",
+)
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # the base class has no types
+    """Text keys and bytes values, stored in the database itself; anything else is refused on the way in and out."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        if type(key) is not str:
+            raise TypeError(f"a cache key is text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        if not raw or type(key) is not str:
+            raise ForeignEntryError("a cache key that is not text")
+        return key
+
+    def store(self, value: object, read: bool, key: object = core.UNKNOWN) -> tuple[int, int, None, memoryview]:  # noqa: ARG002 - diskcache's signature
+        if read or type(value) is not bytes:
+            raise TypeError(f"a cached value is bytes, not {type(value).__name__}")
+        return 0, core.MODE_RAW, None, memoryview(value)
+
+    def fetch(self, mode: object, filename: object, value: object, read: bool) -> bytes:
+        if read or mode != core.MODE_RAW or filename is not None or type(value) is not bytes:
+            raise ForeignEntryError("a cached value that is not plain bytes")
+        return value
+
+    def remove(self, file_path: str) -> None:
+        """Do nothing: our rows name no files, and a foreign row must not choose what is deleted."""
+
+
+class _Connection(sqlite3.Connection):
+    """Closes itself when collected: a thread's connection ends after the thread, without a ResourceWarning (3.13)."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no types
+    """A diskcache database whose settings are ours, whatever its file says, and which waits `timeout` seconds at most.
+
+    Raises sqlite3.Error, OSError or diskcache.Timeout when it cannot be opened.
+    """
+
+    def __init__(self, directory: str, *, size_limit: int, timeout: float) -> None:
+        self._busy_s = timeout
+        self._connections: WeakSet[_Connection] = WeakSet()
+        settings = {**core.DEFAULT_SETTINGS, "size_limit": size_limit}  # passed, so that stored ones never win
+        super().__init__(directory, timeout=timeout, disk=BytesDisk, **settings)
+
+    def __del__(self) -> None:
+        for con in list(self._connections):  # a connection is a reference cycle: dropping it would not close it
+            con.close()
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        local, pid = self._local, os.getpid()
+        if getattr(local, "pid", None) != pid:  # a connection must not be used across a fork
+            self.close()
+            local.pid = pid
+        con = getattr(local, "con", None)
+        if con is None:
+            con = local.con = self._connect()
+        return cast(sqlite3.Connection, con)
+
+    def _connect(self) -> sqlite3.Connection:
+        con = sqlite3.connect(
+            os.path.join(self._directory, DATABASE_NAME),  # noqa: PTH118 - once per thread, with diskcache's own text
+            timeout=self._busy_s,
+            isolation_level=None,
+            check_same_thread=False,  # used by one thread, but whoever drops the database last closes it
+            factory=_Connection,
+        )
+        self._connections.add(con)
+        for pragma in _PRAGMAS:
+            con.execute(pragma)
+        return con
+
+    @property
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
+        return cast("Callable[..., sqlite3.Cursor]", self._sql)  # the original repeats for 60 seconds
+
+    def reset(self, key: str, value: Any = core.ENOVAL, update: bool = True) -> Any:
+        """Read or write a setting; `sqlite_` ones are ours alone and are set in `_connect`, not from the file."""
+        if key.startswith("sqlite_"):
+            return value
+        return super().reset(key, value, update)
+
+    def abandon_transaction(self) -> None:
+        """Roll back what a failed operation left open: diskcache does not when the COMMIT itself fails."""
+        con = getattr(self._local, "con", None)
+        if con is None or not con.in_transaction:
+            return
+        try:
+            con.rollback()
+        except sqlite3.Error:
+            self.close()
