@@ -1,0 +1,116 @@
+"""What holds for every test: no environment, no home, no network, nothing left behind; and the servers on offer.
+
+Fixtures: `face` (each test twice, sync and async), `fault_server` (a factory), `authority` (a CA of our own),
+`aimock` (a mock of all providers, for tests marked integration), `wire_server` (replays recorded exchanges).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.isolation import is_cleared, only_loopback, threads_left
+from tests.servers.aimock import Aimock, find_aimock
+from tests.servers.faults import FaultServer, Script
+from tests.servers.tls import Authority
+from tests.servers.wire import replaying
+from tests.worlds import Face
+
+ROOT = Path(__file__).parents[1]
+
+# Timing on a shared machine says nothing about the code, and each test runs in a folder of its own.
+settings.register_profile("llmrouter", deadline=None)
+settings.load_profile("llmrouter")
+set_hypothesis_home_dir(ROOT / ".hypothesis")
+
+FaultServers: TypeAlias = Callable[..., FaultServer]
+WireServers: TypeAlias = Callable[..., FaultServer]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    with only_loopback():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = threads_left(before)
+    assert not left, f"threads left running: {', '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(_nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in filter(is_cleared, list(os.environ)):
+        monkeypatch.delenv(variable)
+    home = tmp_path / "home"
+    home.mkdir()
+    for variable, folder in {"HOME": ".", "USERPROFILE": ".", **_XDG}.items():
+        monkeypatch.setenv(variable, str(home / folder))
+    monkeypatch.chdir(tmp_path)
+
+
+_XDG = {
+    "XDG_CACHE_HOME": ".cache",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+}
+
+
+@pytest.fixture(params=["sync", "async"])
+def face(request: pytest.FixtureRequest) -> Iterator[Face]:
+    """The router's calls, once in the sync world and once in the async one."""
+    gc.freeze()  # so that collecting at the end looks only at what this test made
+    opened = Face(request.param)
+    yield opened
+    left = opened.close()
+    gc.collect()  # a socket or stream left to the collector warns now, and the warning fails this very test
+    gc.unfreeze()
+    assert not left, f"tasks left running: {'; '.join(left)}"
+
+
+@pytest.fixture
+def fault_server() -> Iterator[FaultServers]:
+    """Open fault servers: `fault_server(script)`, `fault_server(script, tls=authority.server_context())`."""
+    with ExitStack() as opened:
+
+        def open_server(script: Script = (), **options: Any) -> FaultServer:
+            return opened.enter_context(FaultServer(script, **options))
+
+        yield open_server
+
+
+@pytest.fixture
+def wire_server() -> Iterator[WireServers]:
+    """Open servers that replay a recorded case: `wire_server("openai/chat-plain")`, `wire_server(case, seed=7)`."""
+    with ExitStack() as opened:
+
+        def open_server(case: str, seed: int | None = None) -> FaultServer:
+            return opened.enter_context(replaying(case, seed))
+
+        yield open_server
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody trusts without being told to."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def aimock() -> Iterator[Aimock]:
+    """The running mock of all providers; skips, or fails where it is required, when it is not installed."""
+    with find_aimock() as server:
+        yield server
