@@ -156,16 +156,16 @@ class BoundedTransport(httpx2.HTTPTransport):
         self._pool._network_backend = _BoundedBackend()
 
 
-def sync_client(settings: ProviderSettings) -> httpx2.Client:
+def sync_client(settings: ProviderSettings, cls: type[httpx2.Client] = httpx2.Client) -> httpx2.Client:
     """Return a blocking SDK client's `http_client`: bounded in time, redirects (with our key) not followed."""
     transport = BoundedTransport(**_transport_options(settings))
-    return httpx2.Client(transport=transport, follow_redirects=False, trust_env=False)
+    return cls(transport=transport, follow_redirects=False, trust_env=False)
 
 
-def async_client(settings: ProviderSettings) -> httpx2.AsyncClient:
+def async_client(settings: ProviderSettings, cls: type[httpx2.AsyncClient] = httpx2.AsyncClient) -> httpx2.AsyncClient:
     """Return an asynchronous SDK client's `http_client`; redirects (with our key) are not followed."""
     transport = httpx2.AsyncHTTPTransport(**_transport_options(settings))
-    return httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+    return cls(transport=transport, follow_redirects=False, trust_env=False)
 
 
 def sdk_timeout(timeouts: WireTimeouts) -> httpx2.Timeout:
