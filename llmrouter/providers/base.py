@@ -34,6 +34,7 @@ class ProviderSettings:
     keepalive: int = 20
     proxy: str | None = None
     ca_bundle: str | None = None
+    token: Secret | None = None  # a bearer token that stands in the key's place (Entra ID)
     key_variables: tuple[str, ...] = ()  # environment variables that could hold the key, for messages
 
 

@@ -1,0 +1,249 @@
+"""A Chat Completions stream: server-sent chunks to deltas, and in the end to the whole answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmrouter.errors import MalformedResponseError, StreamInterruptedError
+from llmrouter.providers import shape
+from llmrouter.providers.failures import excerpt, lower
+from llmrouter.providers.openai_chat_answer import (
+    arguments_text,
+    assemble,
+    call_id,
+    content_of,
+    reasoning_of,
+    usage_of,
+)
+from llmrouter.providers.openai_dialect import Dialect
+from llmrouter.providers.openai_errors import failure, request_id
+from llmrouter.providers.sse import EventStream
+from llmrouter.types import Completion, Delta, Reasoning, Text, ToolCall, ToolCallDelta, Usage
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call as its pieces arrive."""
+
+    index: int  # its place in the answer; servers number calls in their own ways, or not at all
+    id: str
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    wire: dict[str, Any] = field(default_factory=dict)  # what the server wants back beside the call itself
+
+
+class ChatStreamDecoder:
+    """Decodes one stream. A server that answers a stream request with one JSON body is understood, too."""
+
+    def __init__(self, name: str, dialect: Dialect, headers: Mapping[str, str]) -> None:
+        self.ended = False
+        self._name, self._dialect, self._headers = name, dialect, lower(headers)
+        self._events = EventStream()
+        self._plain = bytearray() if "application/json" in self._headers.get("content-type", "") else None
+        self._said: list[str] = []
+        self._thought: list[str] = []
+        self._thought_field = ""
+        self._chunked = False
+        self._refused: list[str] = []
+        self._details: list[dict[str, Any]] = []
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._logprobs: dict[str, list[Any]] = {}
+        self._finish: Any = None
+        self._id = self._model = ""
+        self._usage: Usage | None = None
+        self._last: Any = None  # the chunk that carried usage, else the newest
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """Return the deltas that these bytes complete."""
+        deltas: list[Delta] = []
+        if self.ended:
+            return deltas
+        if self._plain is not None:
+            self._feed_plain(self._plain, chunk, deltas)
+            return deltas
+        for event in self._events.feed(chunk):
+            self._event(event.data, deltas)
+        return deltas
+
+    def finish(self) -> Completion:
+        """Return the whole answer. Raises StreamInterruptedError when neither `[DONE]` nor a finish reason came."""
+        if self._plain is None and not self.ended:
+            for event in self._events.flush():
+                self._event(event.data, [])
+        if not (self.ended or self._finish):
+            error = StreamInterruptedError("the stream ended before its finish reason", request_id=self._request_id())
+            error.partial = "".join(self._said)
+            raise error
+        return assemble(
+            message=self._message(),
+            calls=tuple(map(_whole, self._calls)),
+            finish=self._finish,
+            model=self._model,
+            usage=self._usage,
+            logprobs=self._logprobs or None,
+            request_id=self._request_id(),
+            raw=self._last,
+            name=self._name,
+            dialect=self._dialect,
+        )
+
+    def usage_so_far(self) -> Usage | None:
+        """Return the usage reported until now."""
+        return self._usage
+
+    def _request_id(self) -> str | None:
+        return request_id(self._headers, {"id": self._id})
+
+    def _message(self) -> dict[str, Any]:
+        """Put the assistant message together in wire form."""
+        message: dict[str, Any] = {"content": "".join(self._said), "refusal": "".join(self._refused)}
+        thought = "".join(self._thought)
+        if self._chunked and thought:  # Mistral wants its chunks back
+            thinking = {"type": "thinking", "thinking": [{"type": "text", "text": thought}]}
+            message["content"] = [thinking, {"type": "text", "text": message["content"]}]
+        elif thought:
+            message[self._thought_field] = thought
+        if self._details:
+            message["reasoning_details"] = self._details
+        message["tool_calls"] = [call.wire for call in self._calls]
+        return message
+
+    # -------------------------------------------------------------------------------------------- events
+
+    def _event(self, data: str, deltas: list[Delta]) -> None:
+        if self.ended or not data or data.isspace():
+            return
+        if data.startswith("[DONE]"):
+            self.ended = True
+            return
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError):
+            raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data)}", body=excerpt(data)) from None
+        if not isinstance(chunk, dict):
+            raise MalformedResponseError(f"a stream event is no JSON object: {excerpt(data)}", body=chunk)
+        if chunk.get("error") or chunk.get("object") == "error":
+            raise failure(None, self._headers, chunk)
+        self._chunk(chunk, deltas)
+
+    def _chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
+        usage = usage_of(chunk)
+        if usage is not None:
+            self._usage, self._last = usage, chunk
+        elif self._usage is None:
+            self._last = chunk
+        self._id = self._id or shape.text(chunk.get("id"))
+        self._model = shape.text(chunk.get("model")) or self._model
+        for choice in shape.mappings(chunk.get("choices")):
+            if choice.get("index", 0) == 0:  # of n answers, the first
+                self._choice(choice, deltas)
+
+    def _choice(self, choice: Mapping[str, Any], deltas: list[Delta]) -> None:
+        if choice.get("error"):
+            raise failure(None, self._headers, choice)
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            self._delta(delta, deltas)
+        logprobs = choice.get("logprobs")
+        if logprobs:
+            for kind, entries in shape.mapping(logprobs).items():
+                self._logprobs.setdefault(kind, []).extend(shape.items(entries))
+        self._finish = choice.get("finish_reason") or self._finish
+
+    def _delta(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
+        said = delta.get("content")
+        thought = reasoning_of(delta)
+        if said and not isinstance(said, str):
+            self._chunked = True
+            said, thinking = content_of(said)
+            thought = thought or thinking
+        if thought:
+            if not self._thought:
+                self._thought_field = "reasoning_content" if delta.get("reasoning_content") else "reasoning"
+            self._thought.append(thought)
+            deltas.append(Reasoning(thought))
+        if said:
+            self._said.append(said)
+            deltas.append(Text(said))
+        refusal = shape.text(delta.get("refusal"))
+        if refusal:
+            self._refused.append(refusal)
+            deltas.append(Text(refusal))
+        for detail in shape.mappings(delta.get("reasoning_details")):
+            _merge(self._details, detail)
+        self._call_pieces(delta, deltas)
+
+    def _call_pieces(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
+        pieces = shape.mappings(delta.get("tool_calls"))
+        if not pieces and isinstance(delta.get("function_call"), dict):  # the protocol before tools
+            pieces = [{"index": 0, "function": delta["function_call"]}]
+        deltas.extend(self._call_piece(piece, place) for place, piece in enumerate(pieces))
+
+    def _call_piece(self, piece: Mapping[str, Any], place: int) -> ToolCallDelta:
+        function = shape.mapping(piece.get("function"))
+        call, fresh = self._slot(piece, place)
+        name, arguments = shape.text(function.get("name")), arguments_text(function.get("arguments"))
+        named = name if name and not call.name else None
+        call.name = call.name or name
+        call.arguments.append(arguments)
+        if "extra_content" in piece:
+            call.wire["extra_content"] = piece["extra_content"]
+        return ToolCallDelta(call.index, call.id if fresh else None, named, arguments)
+
+    def _slot(self, piece: Mapping[str, Any], place: int) -> tuple[_Call, bool]:
+        """Find the call a piece belongs to, by its index; a new id at a known index is a new call (Gemini, Ollama)."""
+        index = piece.get("index")
+        key = index if isinstance(index, int) else place
+        given = shape.text(piece.get("id"))
+        known = self._by_index.get(key)
+        if known is not None and (not given or given == known.id):
+            return known, False
+        call = _Call(len(self._calls), given or call_id(self._id, len(self._calls)))
+        self._calls.append(call)
+        self._by_index[key] = call
+        return call, True
+
+    def _feed_plain(self, plain: bytearray, chunk: bytes, deltas: list[Delta]) -> None:
+        """Take one piece of a body that is no stream: read it once it is whole."""
+        plain += chunk
+        if not plain.rstrip().endswith(b"}"):
+            return
+        try:
+            body = json.loads(plain)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(body, dict):
+            self._chunk_of(body, deltas)
+
+    def _chunk_of(self, body: dict[str, Any], deltas: list[Delta]) -> None:
+        if body.get("error") or body.get("object") == "error":
+            raise failure(None, self._headers, body)
+        whole = [
+            {**choice, "delta": choice.get("message", choice.get("delta"))}
+            for choice in shape.mappings(body.get("choices"))
+        ]
+        self._chunk({**body, "choices": whole}, deltas)
+        self.ended = bool(whole)
+
+
+def _whole(call: _Call) -> ToolCall:
+    if not call.name:
+        raise MalformedResponseError("a streamed tool call has no function name")
+    return ToolCall(call.id, call.name, "".join(call.arguments))
+
+
+def _merge(details: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of OpenRouter's reasoning_details: pieces of one type and index are one detail."""
+    last = details[-1] if details else {}
+    if not details or any(last.get(key) != piece.get(key) for key in ("type", "index")):
+        details.append(dict(piece))
+        return
+    for key, value in piece.items():
+        if key in ("text", "summary", "data") and isinstance(last.get(key), str) and isinstance(value, str):
+            last[key] += value
+        elif value is not None:
+            last[key] = value

@@ -1,0 +1,36 @@
+"""Reading JSON whose shape is promised but not certain: a value of the wrong type counts as absent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from llmrouter.types import EMPTY
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return `value` where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else EMPTY
+
+
+def items(value: Any) -> list[Any]:
+    """Return `value` where it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Return the JSON objects of the array `value`; whatever else stands in it is left out."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """Return `value` where it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int:
+    """Return `value` where it is a finite number that is not negative, else 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if math.isfinite(value) and value > 0 else 0
