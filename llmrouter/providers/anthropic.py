@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,8 +54,7 @@ class AnthropicProvider:
 
     def unusable(self) -> str | None:
         """Return why no request can be sent, or None."""
-        # A token in this variable is the SDK's own way to sign in; it reads it itself.
-        if self.settings.api_key or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        if self.settings.api_key or self.settings.token:
             return None
         names = " or ".join(self.settings.key_variables or ("ANTHROPIC_API_KEY",))
         return f"no API key: set {names}, or api_key in providers.{self.settings.name}"
@@ -101,7 +99,10 @@ def _own_options(settings: ProviderSettings) -> dict[str, Any]:
     options = sdk_options(settings)
     version = {"anthropic-version": settings.api_version or _API_VERSION}
     options["default_headers"] = {**version, **options["default_headers"]}
-    options["api_key"] = settings.api_key.reveal() if settings.api_key else None
+    if settings.api_key:
+        options["api_key"] = settings.api_key.reveal()
+    elif settings.token:
+        options["auth_token"] = settings.token.reveal()
     return options
 
 

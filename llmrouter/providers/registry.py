@@ -52,6 +52,7 @@ _KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
             "llmrouter.providers.anthropic",
             "https://api.anthropic.com",
             key=("ANTHROPIC_API_KEY",),
+            token=("ANTHROPIC_AUTH_TOKEN",),
             base_url=("ANTHROPIC_BASE_URL",),
         ),
         "google": _Kind(
