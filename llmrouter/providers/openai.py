@@ -10,10 +10,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.providers import openai_chat_encode, openai_responses
 from llmrouter.providers.base import Client, Codec, ProviderSettings, WireCall, WireReply, World
 from llmrouter.providers.openai_chat import ChatCodec
-from llmrouter.providers.openai_chat_encode import missing
 from llmrouter.providers.openai_dialect import COMPATIBLE, OPENAI, Dialect
+from llmrouter.providers.openai_responses import ResponsesCodec
 from llmrouter.providers.presets import PRESETS
 from llmrouter.types import Request
 
@@ -41,8 +42,11 @@ class OpenAIProvider:
     def __init__(self, settings: ProviderSettings, dialect: Dialect | None = None) -> None:
         self.settings = settings
         self._dialect = dialect or dialect_of(settings)
-        self.codec: Codec = ChatCodec(settings.name, self._dialect)
-        self._path = "/chat/completions"
+        self.codec: Codec
+        if settings.api == "responses":
+            self.codec, self._path = ResponsesCodec(settings.name, self._dialect), "/responses"
+        else:
+            self.codec, self._path = ChatCodec(settings.name, self._dialect), "/chat/completions"
 
     def unusable(self) -> str | None:
         """Return why no request can be sent (a missing key), or None."""
@@ -54,7 +58,9 @@ class OpenAIProvider:
 
     def lacks(self, request: Request) -> str | None:
         """Return what `request` needs that this endpoint cannot carry, or None."""
-        return missing(request, self._dialect)
+        if self.settings.api == "responses":
+            return openai_responses.missing(request)
+        return openai_chat_encode.missing(request, self._dialect)
 
     def connect(self, world: World) -> Client:
         """Open the SDK client, retries off."""
