@@ -93,10 +93,10 @@ class Catalogue:
         for name in names:
             endpoint = self._providers[name]
             listed = provider_id(name, endpoint.kind, endpoint.base_url)
-            ids = [entry.model.id for entry in models_of(listed or "")]
+            ids = [entry.model.id for entry in models_of(listed or "") if not entry.model.id.endswith("-")]  # a pattern
             if endpoint.kind in _GEMINI_API:
-                ids = [id for id in ids if "claude" not in id]
-            targets = (f"{name}/{id}" for id in ids if not id.endswith("-"))  # such are patterns, not names
+                ids = [model for model in ids if "claude" not in model]
+            targets = (f"{name}/{model}" for model in ids)
             found += [info for target in targets if (info := self.model_info(target, now=now)).price is not None]
         return sorted(found, key=lambda info: info.target)
 

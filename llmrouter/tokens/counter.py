@@ -3,12 +3,14 @@
 The count of a chat follows the formula that OpenAI publishes in its cookbook ("How to count tokens with tiktoken"):
 three tokens around each message, one more for a name, and the priming of the reply. It holds for text messages, and
 agrees with reported usage. Tools, tool calls, images, documents and schemas are rendered by the provider in a form
-that is not published; they make a count an estimate (`exact=False`), a little on the high side.
+that is not published; they make a count an estimate (`exact=False`), a little on the high side. The `private` parts
+of a message are not counted.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ _PER_ENUM: Final = -3
 _PER_ENUM_ITEM: Final = 3
 
 _SHORT: Final = 64  # characters; shorter text is counted faster than it is looked up
-_ENTRY_BYTES: Final = 200  # what a cache entry costs beside its text, roughly
+_ENTRY_BYTES: Final = 150  # what a cache entry costs beside its text, roughly
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Measured:
 class TokenCounter:
     """Counts prompts; one per Router, shared by threads.
 
-    `factors` holds what was learned (None: in memory only). Counts of texts are cached, up to `cache_bytes` of text,
+    `factors` holds what was learned (None: in memory only). Counts of texts are cached, up to `cache_bytes` of memory,
     so that a growing conversation is not counted anew at each turn.
     """
 
@@ -72,7 +74,7 @@ class TokenCounter:
         return tokens
 
     def _remember(self, text: str, tokens: int) -> None:
-        size = len(text) + _ENTRY_BYTES
+        size = _weight(text)
         if size > self._cache_bytes:
             return
         with self._lock:
@@ -81,7 +83,7 @@ class TokenCounter:
                 self._used += size
             while self._used > self._cache_bytes:
                 oldest, _ = self._cache.popitem(last=False)
-                self._used -= len(oldest) + _ENTRY_BYTES
+                self._used -= _weight(oldest)
 
     def count(
         self, target: str, messages: Sequence[Message], tools: Sequence[Tool] = (), schema: Schema | None = None
@@ -149,6 +151,10 @@ class TokenCounter:
             tokens += _PER_ENUM + sum(_PER_ENUM_ITEM + self.count_text(str(item)) for item in items)
         rest = {key: value for key, value in schema.items() if key not in ("type", "description", "enum")}
         return tokens + (self.count_text(_compact(rest)) if rest else 0)
+
+
+def _weight(text: str) -> int:
+    return sys.getsizeof(text) + _ENTRY_BYTES
 
 
 def _is_plain(message: Message) -> bool:
