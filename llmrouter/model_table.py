@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
-# Kinds of protocol, and presets whose usual name differs from the table's.
-_BY_KIND: Final = {
-    "google-generativeai": "google",
-    "vertex": "google",
-    "bedrock": "aws",
-    "xai": "x-ai",
-    "grok": "x-ai",
-    "moonshot": "moonshotai",
-    "together_ai": "together",
-    "zhipu": "zhipuai",
-    "github": "github-copilot",
-    "voyage": "voyageai",
-}
+# Kinds whose name differs from the table's; all others are looked up as they are.
+_BY_KIND: Final = {"google-generativeai": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
 _OWN_NAMES: Final = frozenset(("openai", "anthropic", "google"))
 
 

@@ -23,9 +23,7 @@ _ATTO_PER_TOKEN: Final = 10**12  # one USD per million tokens, in atto-USD per t
 _ATTO_PER_NANO: Final = 10**9
 
 # Endpoints on the user's own machine cost nothing by definition, unless the file says otherwise.
-LOCAL_KINDS: Final = frozenset(
-    ("python", "ollama", "vllm", "lmstudio", "llamacpp", "llamafile", "localai", "sglang", "tgi")
-)
+LOCAL_KINDS: Final = frozenset(("python", "ollama", "vllm", "lmstudio"))
 
 
 @dataclass(frozen=True, slots=True)
