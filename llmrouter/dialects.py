@@ -36,17 +36,20 @@ def _split(schema: Json, known: frozenset[str]) -> tuple[Json, Json]:
 
 def _is_open_map(schema: Json) -> bool:
     """Tell whether an object may have keys that the schema does not name, as the schema's very point."""
-    if schema.get("patternProperties"):
+    properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
+    if schema.get("patternProperties") or not properties.keys() >= set(schema.get("required", ())):
         return True
-    extra = schema.get("additionalProperties")
-    if extra is None:
-        return schema.get("type") == "object" and not schema.get("properties")
-    return extra is not False
+    return not properties if extra is None else extra is not False
 
 
 def _is_object(schema: Json) -> bool:
     kind = schema.get("type")
     return kind == "object" or (isinstance(kind, list) and "object" in kind) or "properties" in schema
+
+
+def _has_alternatives(schema: Json) -> bool:
+    """Tell whether an object has alternatives beside its own properties: closed, each would forbid the other's keys."""
+    return _is_object(schema) and bool(schema.keys() & {"anyOf", "oneOf"})
 
 
 def _one_of_to_any_of(schema: Json) -> Json:
@@ -70,6 +73,9 @@ _OPENAI_FORMATS: Final = frozenset(
 _LOGIC: Final = frozenset(
     {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "prefixItems"}
 )
+
+
+_SAYING: Final = frozenset({"type", "$ref", "anyOf", "oneOf", "enum", "const", "properties"})
 
 
 def for_openai(schema: Mapping[str, Any]) -> tuple[Json, bool]:
@@ -96,14 +102,18 @@ def _sayable(schema: Json) -> bool:
     """Tell whether strict mode can carry this schema (not those inside it) without changing its meaning."""
     if schema.keys() & (_LOGIC - {"oneOf"}) or ("oneOf" in schema and "anyOf" in schema):
         return False
-    if not schema.keys() & {"type", "$ref", "anyOf", "oneOf", "enum", "const", "properties"}:
+    if not schema.keys() & _SAYING:
         return False  # anything goes: strict mode wants to know what
     if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
         return False
     if not _is_object(schema):
         return True
     properties, required = schema.get("properties", {}), schema.get("required", ())
-    if _is_open_map(schema) or not all(isinstance(inner, dict) for inner in properties.values()):
+    if (
+        _is_open_map(schema)
+        or _has_alternatives(schema)
+        or not all(isinstance(inner, dict) for inner in properties.values())
+    ):
         return False
     return all(name in required or "default" in inner or _nullable(inner) for name, inner in properties.items())
 
@@ -158,17 +168,20 @@ def _anthropic(text: str) -> Json:
 
 @lru_cache(maxsize=256)
 def _anthropic_lack(text: str) -> str | None:
-    schema = json.loads(text)
-    for inner in subschemas(schema):
-        if _is_object(inner) and _is_open_map(inner):
-            return "an object with free keys"
-        if inner.keys() & (_LOGIC - {"allOf", "oneOf"}):
-            return f"the keyword {min(inner.keys() & (_LOGIC - {'allOf', 'oneOf'}))!r}"
-        if isinstance(inner.get("$ref"), str) and recursive(inner["$ref"], schema):
-            return "a recursive schema"
-        if not inner.keys() & {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties"}:
-            return "a value without a type"
-    return None
+    root = inlined_root(json.loads(text))
+    return next((lack for inner in subschemas(folded(root, root)) if (lack := _anthropic_lack_of(inner, root))), None)
+
+
+def _anthropic_lack_of(schema: Json, root: Json) -> str | None:
+    if _is_object(schema) and _is_open_map(schema):
+        return "an object with free keys"
+    if _has_alternatives(schema):
+        return "alternatives beside properties"
+    if unsaid := schema.keys() & (_LOGIC - {"oneOf"}):
+        return f"the keyword {min(unsaid)!r}"
+    if "$ref" in schema and recursive(schema["$ref"], root):
+        return "a recursive schema"
+    return None if schema.keys() & _SAYING else "a value without a type"
 
 
 def _anthropic_form(schema: Json) -> Json:

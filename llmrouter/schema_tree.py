@@ -72,41 +72,39 @@ def resolve(root: Json, reference: str) -> Json | None:
     found: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) and reference.startswith("#") else None
+    return found if reference.startswith("#") and isinstance(found, dict) else None
 
 
 def inlined_root(schema: Json) -> Json:
     """Return the schema with a `$ref` at its root replaced by what it points to (pydantic's recursive models)."""
     seen: set[str] = set()
-    while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
+    while (reference := schema.get("$ref", "")) not in seen and (target := resolve(schema, reference)) is not None:
         seen.add(reference)
-        target = resolve(schema, reference)
-        if target is None:
-            break
         schema = {**deepcopy(target), **{key: value for key, value in schema.items() if key != "$ref"}}
     return schema
+
+
+_WORDS: Final = frozenset({"title", "description", "default", "examples", "deprecated", "$comment"})
 
 
 def folded(schema: Json, root: Json) -> Json:
     """Return the schema in the fewest words: a lone `allOf` and a `$ref` with siblings are folded into their place.
 
-    A recursive reference keeps its `$ref` and loses the siblings, which are words (a description) in practice.
+    A recursive reference keeps its `$ref` and loses siblings that are words; siblings that limit what is referred to
+    stay beside it in an `allOf`.
     """
-    return _folded(schema, root, ())
-
-
-def _folded(schema: Json, root: Json, inside: tuple[str, ...]) -> Json:
     only = schema.get("allOf")
     if isinstance(only, list) and len(only) == 1 and isinstance(only[0], dict) and not set(only[0]) & set(schema):
         schema = {**{key: value for key, value in schema.items() if key != "allOf"}, **only[0]}
     reference = schema.get("$ref")
     if isinstance(reference, str) and len(schema) > 1 and "$defs" not in schema:
-        target = None if reference in inside else resolve(root, reference)
-        if target is None or recursive(reference, root):
-            return {"$ref": reference}
         siblings = {key: value for key, value in schema.items() if key != "$ref"}
-        return _folded({**deepcopy(target), **siblings}, root, (*inside, reference))
-    return mapped(schema, lambda inner: _folded(inner, root, inside))
+        target = None if recursive(reference, root) else resolve(root, reference)
+        if target is not None and not (target.keys() & siblings.keys()) - _WORDS:
+            return folded({**deepcopy(target), **siblings}, root)
+        limits = {key: value for key, value in siblings.items() if key not in _WORDS}
+        schema = {"allOf": [{"$ref": reference}, limits]} if limits else {"$ref": reference}
+    return mapped(schema, lambda inner: folded(inner, root))
 
 
 def recursive(reference: str, root: Json) -> bool:

@@ -146,13 +146,9 @@ def _read_function(function: Callable[..., Any], place: str) -> _Understood:
 
 def _words(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Return the docstring's first paragraph, and its words about each argument."""
-    from docstring_parser import ParseError, parse
+    from docstring_parser import parse
 
-    text = inspect.getdoc(function) or ""
-    try:
-        doc = parse(text)
-    except ParseError:
-        return _first_paragraph(text), {}
+    doc = parse(inspect.getdoc(function) or "")
     return _first_paragraph(doc.description or ""), {each.arg_name: each.description or "" for each in doc.params}
 
 

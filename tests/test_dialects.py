@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -92,6 +93,9 @@ def test_a_default_is_told_in_words() -> None:
         holding({"allOf": [{"type": "string"}, {"minLength": 1}]}),
         holding({"type": "array", "prefixItems": [{"type": "string"}]}),
         holding({"type": "array"}),
+        {**holding({"type": "string"}), "required": ["a", "b"]},
+        holding({"type": "object", "properties": {"b": {"const": 1}}, "anyOf": [holding({"const": 1})]}),
+        {**holding({"$ref": "#/$defs/B", "properties": {"c": {"const": 1}}}), "$defs": {"B": holding({"const": 1})}},
         holding({}),
         {"type": "array", "items": {"type": "string"}},
         {"anyOf": [holding({"type": "string"})]},
@@ -106,6 +110,12 @@ def test_a_recursive_model_is_said_strictly() -> None:
     assert strict
     assert schema["type"] == "object"
     assert all(set(inner) == {"$ref"} for inner in subschemas(schema) if "$ref" in inner)
+
+
+def test_words_beside_a_recursive_reference_are_dropped() -> None:
+    schema = Node.model_json_schema()
+    schema["$defs"]["Node"]["properties"]["next"] = {"$ref": "#/$defs/Node", "description": "the rest"}
+    assert all(set(inner) == {"$ref"} for inner in subschemas(for_google(schema)) if "$ref" in inner)
 
 
 # ------------------------------------------------------------------------------------------------ Anthropic
@@ -127,6 +137,7 @@ def test_anthropic_closes_objects_and_keeps_optional_properties() -> None:
          {"type": "array", "items": {"type": "string"}, "description": "(minItems: 2)"}),
         ({"type": "string", "format": "uri"}, {"type": "string", "format": "uri"}),
         ({"type": "string", "format": "byte"}, {"type": "string", "description": '(format: "byte")'}),
+        ({"type": "array", "enum": [[1]]}, {"type": "array", "description": "(enum: [[1]])"}),
     ],
 )  # fmt: skip
 def test_anthropic_hears_limits_in_words(inner: Any, said: Any) -> None:
@@ -140,7 +151,18 @@ def test_anthropic_hears_limits_in_words(inner: Any, said: Any) -> None:
         (holding({"type": "object", "additionalProperties": {"type": "integer"}}), "an object with free keys"),
         (holding({"type": "array", "prefixItems": []}), "the keyword 'prefixItems'"),
         (holding({}), "a value without a type"),
+        (holding({"type": ["object", "null"]}), "an object with free keys"),
+        (holding({"allOf": [{"type": "string"}, {"minLength": 1}]}), "the keyword 'allOf'"),
+        ({**holding({"const": 1}), "oneOf": [holding({"const": 1})]}, "alternatives beside properties"),
+        ({**holding({"$ref": "#/$defs/D", "description": "d"}), "$defs": {"D": {"type": "string"}}}, None),
         (Node.model_json_schema(), "a recursive schema"),
+        (
+            {
+                **holding({"$ref": "#/$defs/A"}),
+                "$defs": {"A": holding({"$ref": "#/$defs/B"}), "B": {"type": "array", "items": {"$ref": "#/$defs/A"}}},
+            },
+            "a recursive schema",
+        ),
     ],
 )
 def test_what_anthropic_cannot_say_is_named(schema: dict[str, Any], reason: str | None) -> None:
@@ -157,6 +179,7 @@ def test_what_anthropic_cannot_say_is_named(schema: dict[str, Any], reason: str 
         ({"const": True}, {"type": "boolean", "description": "(enum: [true])"}),
         ({"oneOf": [{"type": "string"}]}, {"anyOf": [{"type": "string"}]}),
         ({"type": "string", "maxLength": 3}, {"type": "string", "description": "(maxLength: 3)"}),
+        ({"type": "string", "format": "email"}, {"type": "string", "description": '(format: "email")'}),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
         ({"type": "object", "additionalProperties": {"type": "integer"}},
          {"type": "object", "additionalProperties": {"type": "integer"}}),
@@ -177,6 +200,8 @@ def test_google_takes_json_schema_with_limits(inner: Any, said: Any) -> None:
         ({"type": ["string", "null"], "enum": ["x", None]}, {"type": "string", "nullable": True, "enum": ["x"]}),
         ({"type": "integer", "enum": [1, 2]}, {"type": "integer", "description": "(enum: [1, 2])"}),
         ({"type": "null"}, {"type": "null"}),
+        ({"type": ["null"]}, {"type": "null"}),
+        ({"type": "string", "format": "date"}, {"type": "string", "description": '(format: "date")'}),
         ({"type": "string", "maxLength": 3}, {"type": "string", "maxLength": 3}),
         ({"type": "object", "properties": {}, "additionalProperties": False}, {"type": "object", "properties": {}}),
     ],
@@ -199,6 +224,11 @@ def test_a_property_may_be_named_like_a_keyword() -> None:
     schema = {"type": "object", "properties": properties, "required": ["$ref", "anyOf"]}
     for dialect in DIALECTS:
         assert list(dialect(schema)["properties"]) == ["$ref", "anyOf"]
+
+
+def test_a_read_only_mapping_is_a_schema_too() -> None:
+    schema = MappingProxyType({"type": "object", "properties": MappingProxyType({"a": {"const": 1}})})
+    assert for_google(schema)["properties"]["a"] == {"type": "integer", "enum": [1]}
 
 
 # A schema together with a document that it accepts and that fills in every property.

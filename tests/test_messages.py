@@ -88,6 +88,12 @@ def test_a_tool_result_is_text_parts_or_any_json_value(content: Any, expected: A
     assert one({"role": "tool", "tool_call_id": "c", "content": content}).content == expected
 
 
+class Answer:
+    """Stands for a Response that a user appended whole."""
+
+    message = Message("assistant", "yes")
+
+
 class SdkMessage(BaseModel):
     """Stands for an SDK's answer object: it dumps to a message with leftovers."""
 
@@ -102,6 +108,15 @@ class SdkMessage(BaseModel):
 
 def test_a_pydantic_message_of_an_sdk_is_taken_as_it_is() -> None:
     assert one(SdkMessage()) == Message("assistant", "yes")
+
+
+def test_a_single_part_needs_no_list() -> None:
+    assert one({"role": "user", "content": {"type": "text", "text": "hi"}}).content == (Text("hi"),)
+
+
+def test_a_tool_call_without_arguments_has_none() -> None:
+    raw = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "now", "arguments": None}}]}
+    assert one(raw).tool_calls == (ToolCall("c", "now"),)
 
 
 def test_keys_that_chat_stores_keep_are_ignored() -> None:
@@ -196,6 +211,20 @@ def test_a_part_may_have_any_of_the_usual_forms(raw: Any, expected: Part) -> Non
          "messages[0].tool_calls[0].function: needs the key 'name'"),
         ([{"role": "assistant", "tool_calls": [{"id": "c", "type": "custom"}]}], "only 'function' calls"),
         ([{"role": "assistant", "content": "a", "private": [{"origin": "x"}]}], "messages[0].private[0]: expected"),
+        ([{"role": "assistant", "content": "a", "private": 3}], "messages[0].private: expected a list"),
+        ([{"role": "assistant", "content": "a", "tool_call_id": "c"}], "messages[0].tool_call_id: belongs to"),
+        ([{"role": "assistant", "tool_calls": "add"}], "messages[0].tool_calls: expected a list of tool calls"),
+        ([{"role": "assistant", "tool_calls": ["add"]}], "messages[0].tool_calls[0]: expected a ToolCall"),
+        ([{"role": "assistant", "tool_calls": [{"id": "c", "name": "f", "arguments": 3}]}],
+         "messages[0].tool_calls[0].arguments: expected JSON text or a dict, got int"),
+        ([{"role": "tool", "tool_call_id": "c", "content": "a", "is_error": 1}], "messages[0].is_error: expected"),
+        ([{"role": "user", "content": [{"type": "file"}]}], "messages[0].content[0]: needs the key 'file'"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "messages[0].content[0].source: expected a dict"),
+        ([{"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}],
+         "messages[0].content[0].source: a file_id belongs to"),
+        ([{"role": "user", "content": [{"type": "image", "source": {"type": "text"}}]}], "expected 'base64' or 'url'"),
+        ([{"role": "user", "content": [{"type": "document", "source": {"type": "x"}}]}], "'url' or 'text', got 'x'"),
+        ([Answer()], "messages[0]: expected a dict with 'role' and 'content', or a Message, got Answer; append its"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place(raw: Any, said: str) -> None:
@@ -283,6 +312,15 @@ def test_an_assistant_message_with_nothing_but_foreign_privates_is_dropped() -> 
     assert for_origin(history, "google") == (Message("user", "a"), Message("user", "b"))
 
 
+def test_a_message_with_safe_ids_beside_an_unsafe_one_is_left_alone() -> None:
+    safe, unsafe = (Message("assistant", "", (ToolCall(name, "f"),)) for name in ("call_1", "call 2"))
+    assert safe_tool_ids((safe, unsafe))[0] is safe
+
+
+def test_private_parts_may_be_objects() -> None:
+    assert one({"role": "assistant", "private": [Private("openai", 1)]}).private == (Private("openai", 1),)
+
+
 def test_a_history_without_privates_is_handed_back_as_it_is() -> None:
     history = (Message("user", "a"),)
     assert for_origin(history, "google") is history
@@ -316,6 +354,10 @@ def test_safe_tool_ids_are_left_alone() -> None:
 )
 def test_a_prefill_is_a_trailing_assistant_text(last: Message, expected: bool) -> None:
     assert ends_with_prefill((Message("user", "q"), last)) is expected
+
+
+def test_no_message_is_no_prefill() -> None:
+    assert not ends_with_prefill(())
 
 
 def test_without_prefill_the_model_is_asked_to_continue_its_words() -> None:

@@ -112,6 +112,8 @@ def test_a_tool_without_parameters_takes_none() -> None:
         ([3], "tools[0]: expected a Tool, a dict or a function, got int"),
         ([{"type": "web_search"}], "tools[0].type: only tools of type 'function' are supported, got 'web_search'"),
         ([{"type": "function", "function": {"parameters": {}}}], "tools[0].function: needs the key 'name'"),
+        ([{"name": "a", "strict": "yes"}], "tools[0].strict: expected a bool, got str"),
+        ([{"name": "a", "parameters": {"default": object()}}], "tools[0].parameters: cannot be written as JSON"),
         ([{"name": "a b"}], "tools[0]: 'a b' is no tool name"),
         ([{"name": "a", "parameters": []}], "tools[0].parameters: expected a JSON Schema (a dict), got list"),
         ([{"name": "a", "parameters": {"type": "array"}}], "tools[0].parameters.type: a tool's arguments are"),
@@ -225,6 +227,39 @@ def test_a_signature_that_no_model_can_call_is_refused(function: Any, said: str)
         as_tools([function])
 
 
+def test_a_builtin_without_a_signature_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="it has no signature to read"):
+        as_tool(max)
+
+
+class Doubler:
+    """Double a number."""
+
+    __slots__ = ()
+
+    def __call__(self, number: int) -> int:
+        return number * 2
+
+
+def test_a_callable_object_is_a_tool_named_by_its_class() -> None:
+    assert as_tool(Doubler()).description == "Double a number."
+    assert call_tool(ToolCall("c", "Doubler", {"number": 2}), [Doubler()]).content == "4"
+
+
+section = st.sampled_from(
+    ["Args:\n", "    a: one\n", "  b\n", ":param a: x\n", ":param\n", "Parameters\n-----\n", "\n"]
+)
+
+
+@given(st.lists(section | st.text(max_size=5), max_size=6).map("".join))
+def test_any_docstring_can_be_read(text: str) -> None:
+    def documented(a: int) -> int:
+        return a
+
+    documented.__doc__ = text
+    assert as_tool(documented).name == "documented"
+
+
 # ------------------------------------------------------------------------------------------------ choice
 
 
@@ -251,7 +286,12 @@ def test_a_choice_is_a_word_or_a_tool(choice: Any, expected: str | None) -> None
 
 @pytest.mark.parametrize(
     ("choice", "said"),
-    [("wether", "did you mean 'weather'?"), (lookup, "no tool named 'lookup'"), (3, "expected auto, none, required")],
+    [
+        ("wether", "did you mean 'weather'?"),
+        (lookup, "no tool named 'lookup'"),
+        (3, "expected auto, none, required"),
+        ({"type": 3}, "expected auto"),
+    ],
 )
 def test_a_choice_that_is_no_tool_of_the_call_is_refused(choice: Any, said: str) -> None:
     with pytest.raises(InvalidRequestError, match=re.escape(said)):
