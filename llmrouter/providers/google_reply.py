@@ -70,6 +70,8 @@ class Turn:
         self._thoughts: list[str] = []
         self._calls: list[ToolCall] = []
         self._parts: list[dict[str, Any]] = []
+        self._run: list[str] = []  # plain text that is still growing
+        self._run_thought: Any = None
         self._counts: dict[str, Any] = {}
         self._logprobs: Any = None
         self._model = ""
@@ -160,19 +162,24 @@ class Turn:
         return None
 
     def _keep(self, part: dict[str, Any]) -> None:
-        """Keep the part as it came; plain text of a stream's many chunks grows together."""
-        last = self._parts[-1] if self._parts else None
-        if (
-            last is not None
-            and last.keys() <= _PLAIN_KEYS
-            and part.keys() == last.keys()
-            and part.get("thought") == last.get("thought")
-            and isinstance(last.get("text"), str)
-            and isinstance(part.get("text"), str)
-        ):
-            self._parts[-1] = {**last, "text": last["text"] + part["text"]}
-        else:
+        """Keep the part as it came; the plain text of a stream's many chunks becomes one part."""
+        text = part.get("text")
+        if not isinstance(text, str) or not part.keys() <= _PLAIN_KEYS:
+            self._kept()
             self._parts.append(part)
+        elif self._run and self._run_thought == part.get("thought"):
+            self._run.append(text)
+        else:
+            self._kept()
+            self._run, self._run_thought = [text], part.get("thought")
+
+    def _kept(self) -> list[dict[str, Any]]:
+        """Return the parts so far, the open run of plain text closed."""
+        if self._run:
+            thought = {} if self._run_thought is None else {"thought": self._run_thought}
+            self._parts.append({"text": "".join(self._run), **thought})
+            self._run = []
+        return self._parts
 
     def _call(self, call: Any, body: Mapping[str, Any]) -> ToolCallDelta:
         name = call.get("name") if isinstance(call, dict) else None
@@ -242,10 +249,11 @@ class Turn:
 
     def _private(self) -> tuple[Private, ...]:
         """Keep the turn verbatim when a part of it holds what the neutral form cannot: a signature, code, a file."""
-        if not any(part.keys() - _NEUTRAL_KEYS for part in self._parts):
+        kept = self._kept()
+        if not any(part.keys() - _NEUTRAL_KEYS for part in kept):
             return ()
         # Thoughts without a signature mean nothing to the model and would be paid for as input.
-        parts = [part for part in self._parts if not part.get("thought") or "thoughtSignature" in part]
+        parts = [part for part in kept if not part.get("thought") or "thoughtSignature" in part]
         return (Private(self._origin, {"role": "model", "parts": parts}),)
 
 
