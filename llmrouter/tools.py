@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from llmrouter.errors import InvalidRequestError
 from llmrouter.parts import as_mapping, invalid, near, optional_text, text_at
 from llmrouter.schema import check_json_schema, pydantic_problems
-from llmrouter.schema_tree import json_text
+from llmrouter.schema_tree import json_text, subschemas
 from llmrouter.types import Document, Image, Message, Part, Text, Tool, ToolCall
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def _check_parameters(parameters: object, place: str) -> None:
 
 # ------------------------------------------------------------------------------------------------ functions
 
-# Reading a signature and its docstring costs a millisecond; a function does not change, so once is enough.
 _Understood: TypeAlias = "tuple[Tool, type[BaseModel]]"
+# Reading a signature and its docstring costs a millisecond; a function does not change, so once is enough.
 _read: WeakKeyDictionary[Callable[..., Any], dict[bool, _Understood]] = WeakKeyDictionary()
 
 
@@ -165,7 +165,8 @@ def _json_schema(model: type[BaseModel]) -> dict[str, Any]:
             """Stay quiet: a default that JSON cannot say is left out of the schema, and Python still applies it."""
 
     schema = model.model_json_schema(schema_generator=Generator)
-    _drop_titles(schema)
+    for inner in subschemas(schema):
+        inner.pop("title", None)  # pydantic makes titles up of names: they cost tokens and say nothing
     schema.setdefault("properties", {})
     return schema
 
@@ -215,22 +216,6 @@ def _field(hint: Any, name: str, default: Any, described: Mapping[str, str]) -> 
         return Field(default, alias=name)
     words = next((note for note in notes if isinstance(note, str)), None) or described.get(name)
     return Field(default, alias=name, description=" ".join(words.split()) if words else None)
-
-
-def _drop_titles(schema: Any) -> None:
-    """Remove the titles that pydantic makes up of names: they cost tokens and say nothing."""
-    if isinstance(schema, list):
-        for inner in schema:
-            _drop_titles(inner)
-    elif isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        for key, inner in schema.items():
-            if key in ("properties", "$defs"):  # here the keys are names, and one may well be "title"
-                for named in inner.values():
-                    _drop_titles(named)
-            elif key not in ("default", "enum", "const", "examples"):
-                _drop_titles(inner)
 
 
 # ------------------------------------------------------------------------------------------------ choice
