@@ -1,0 +1,213 @@
+"""RoutesConfig -> {name: RoutePlan}: everything that can be decided before a call is decided here, once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from llmrouter.catalogue import Catalogue, Endpoint, ModelInfo
+from llmrouter.config.fields import BUILT_IN
+from llmrouter.config.inherit import ad_hoc, chain, resolved
+from llmrouter.config.loader import Loaded
+from llmrouter.config.models import ParamsConfig, RouteConfig, RungConfig, TimeoutsConfig
+from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
+from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
+from llmrouter.policy.outcomes import Actions
+from llmrouter.policy.retry import schedule
+from llmrouter.prices import PriceTable
+from llmrouter.providers import registry
+from llmrouter.providers.base import Provider, ProviderSettings
+from llmrouter.schema import as_schema
+from llmrouter.store.keys import target_prefix
+from llmrouter.types import EMPTY, Params, Schema
+
+DEADLINE_S: Final = 120.0
+_AD_HOC_KEPT: Final = 256  # routes made on the fly and remembered; a caller may build targets from user input
+
+
+class Compiled:
+    """One version of the file, compiled. Immutable but for the routes it makes on the fly for target strings.
+
+    `before` is the version it replaces: providers whose settings did not change are taken over, and with them their
+    open connections.
+    """
+
+    def __init__(self, loaded: Loaded, before: Compiled | None = None) -> None:
+        self.loaded = loaded
+        self._before = before._providers if before is not None else {}
+        self._providers: dict[tuple[str, str | None], Provider] = {}
+        config = loaded.config
+        names = {*BUILT_IN, *config.providers}
+        settings = {name: self._settings(name, None) for name in sorted(names)}
+        self.endpoints = {name: Endpoint(each.kind, each.base_url) for name, each in settings.items()}
+        self.prices = PriceTable(config.prices)
+        self.catalogue = Catalogue(self.endpoints, self.prices)
+        self.plans: Mapping[str, RoutePlan] = {name: self._named(name) for name in config.routes}
+        self._ad_hoc = lru_cache(maxsize=_AD_HOC_KEPT)(self._target)
+        self._replaced = lru_cache(maxsize=_AD_HOC_KEPT)(self._with_fallbacks)
+        self._before = {}
+
+    def plan(self, route: str, fallbacks: Sequence[Any] | None = None) -> RoutePlan:
+        """Return the plan of a route's name or of a target string, with other fallbacks if they are given.
+
+        Raises RouteNotFoundError with near misses, and ConfigError for fallbacks that are no targets.
+        """
+        if fallbacks is not None:
+            try:
+                return self._replaced(route, tuple(fallbacks))
+            except TypeError:  # a fallback given as a map cannot be a key; it is compiled each time
+                return self._with_fallbacks(route, tuple(fallbacks))
+        found = self.plans.get(route)
+        return found if found is not None else self._ad_hoc(route)
+
+    def unusable(self) -> dict[str, str]:
+        """Return why a provider cannot be used, by provider, for those that the routes name."""
+        rungs = (rung for plan in self.plans.values() for rung in plan.rungs)
+        return {rung.provider.settings.name: rung.unusable for rung in rungs if rung.unusable is not None}
+
+    def provider(self, name: str, api: str | None = None) -> Provider:
+        """Return the provider of this name, one object for all routes. Raises ConfigError for an unknown kind."""
+        key = name, api
+        if key not in self._providers:
+            settings = self._settings(name, api)
+            old = self._before.get(key)
+            same = old is not None and old.settings == settings
+            self._providers[key] = old if old is not None and same else registry.create(settings)
+        return self._providers[key]
+
+    def _settings(self, name: str, api: str | None) -> ProviderSettings:
+        entry = self.loaded.config.providers.get(name)
+        fields = {} if entry is None else entry.model_dump(exclude_unset=True)
+        if api is not None:
+            fields["api"] = api
+        if fields.get("ca_bundle") is not None:
+            fields["ca_bundle"] = str(self.loaded.file(fields["ca_bundle"]))
+        return registry.settings(name, fields or None, self.loaded.environ)
+
+    def _named(self, name: str) -> RoutePlan:
+        return self._route(name, resolved(self.loaded.config, name))
+
+    def _target(self, target: str) -> RoutePlan:
+        return self._route(target, self._target_config(target))
+
+    def _target_config(self, target: str) -> RouteConfig:
+        provider, slash, model = target.partition("/")
+        known = {*registry.names(), *self.loaded.config.providers}
+        if not slash or not model or provider not in known:
+            pool = self.loaded.config.routes if not slash else known
+            near = difflib.get_close_matches(provider if slash else target, pool, n=2)
+            raise RouteNotFoundError(target, [f"{name}/{model}" for name in near] if slash else near)
+        return ad_hoc(self.loaded.config, target)
+
+    def _with_fallbacks(self, route: str, fallbacks: tuple[Any, ...]) -> RoutePlan:
+        config = self.loaded.config
+        base = resolved(config, route) if route in config.routes else self._target_config(route)
+        try:
+            rungs = tuple(
+                RungConfig.model_validate({"model": each} if isinstance(each, str) else each) for each in fallbacks
+            )
+        except ValidationError as error:
+            said = "; ".join(str(detail["msg"]) for detail in error.errors())
+            raise ConfigError(f"fallbacks={list(fallbacks)!r}: {said}") from None
+        return self._route(route, base.model_copy(update={"fallbacks": rungs}))
+
+    def _route(self, name: str, route: RouteConfig) -> RoutePlan:
+        budget = route.token_budget
+        cache = route.cache
+        return RoutePlan(
+            name=name,
+            rungs=tuple(self._rung(route, rung) for rung in chain(route)),
+            deadline_s=route.deadline if route.deadline is not None else DEADLINE_S,
+            actions=Actions(route.on),
+            description=route.description or "",
+            system=route.system,
+            schema=self._schema(name, route),
+            budget=Budget()
+            if budget is None
+            else Budget(budget.input, budget.output, budget.overflow or "drop_oldest"),
+            cache=None if cache is None else CachePolicy(cache.ttl, cache.stale_if_error or 0.0),
+            on_break=route.on_break,
+            prompt_cache=route.prompt_cache,
+        )
+
+    def _schema(self, name: str, route: RouteConfig) -> Schema | None:
+        if route.output_schema is None:
+            return None
+        try:
+            return as_schema(route.output_schema, self.loaded.folder)
+        except ConfigError as error:
+            found = [problem.message for problem in error.problems]
+            raise ConfigError(self._at(("routes", name, "schema"), found)) from None
+
+    def _at(self, path: tuple[str, ...], messages: Iterable[str]) -> list[Problem]:
+        return [self.loaded.problem(path, message) for message in messages]
+
+    def _rung(self, route: RouteConfig, rung: RungConfig) -> RungPlan:
+        target = rung.model
+        name, _, model = target.partition("/")
+        provider = self.provider(name, rung.api)
+        settings = provider.settings
+        overrides = {target: rung.prices} if rung.prices is not None else dict(route.prices)
+        price = self.prices.resolve(target, kind=settings.kind, base_url=settings.base_url, overrides=overrides)
+        info = self._info(target)
+        retry = rung.retry
+        return RungPlan(
+            target=target,
+            model=model,
+            provider=provider,
+            params=_params(rung.params),
+            timeouts=_timeouts(rung.timeouts),
+            schedule=schedule(retry.attempts, retry.backoff, retry.initial, retry.max, retry.jitter),
+            key_prefix=target_prefix(settings.kind, settings.base_url, settings.api or "", model),
+            bill=partial(_bill, self.prices, target, price, settings.kind, settings.base_url, overrides),
+            price=price,
+            unusable=provider.unusable(),
+            window=info.context_window,
+            max_output=info.max_output_tokens,
+            capabilities=info.capabilities,
+            weight=rung.weight,
+        )
+
+    def _info(self, target: str) -> ModelInfo:
+        return self.catalogue.model_info(target)
+
+
+def _bill(
+    prices: PriceTable, target: str, price: Any, kind: str, base_url: str | None, overrides: Any, usage: Any
+) -> int | None:
+    if not usage.others:
+        return None if price is None else int(price.nano_usd(usage))
+    return prices.cost(target, usage, price, kind=kind, base_url=base_url, overrides=overrides)
+
+
+def _params(params: ParamsConfig) -> Params:
+    return Params(
+        temperature=params.temperature,
+        top_p=params.top_p,
+        max_tokens=params.max_tokens,
+        stop=params.stop or (),
+        seed=params.seed,
+        reasoning=params.reasoning,
+        extra=params.extra or EMPTY,
+    )
+
+
+def _timeouts(timeouts: TimeoutsConfig) -> Timeouts:
+    said = {name: value for name, value in timeouts.model_dump().items() if value is not None}
+    return Timeouts(**said, watched=bool(said.keys() & {"first_token", "idle"}))
+
+
+def file_stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """Return what changes when a file is edited or replaced (time, size, inode); None when it is not there."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

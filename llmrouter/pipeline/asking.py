@@ -1,0 +1,133 @@
+"""One attempt: encode ▸ SDK ▸ decode, judged, priced and recorded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmrouter.errors import LLMRouterError, OutputInvalidError
+from llmrouter.pipeline.chain import Walk
+from llmrouter.pipeline.connections import Connections
+from llmrouter.pipeline.reading import Reading
+from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
+from llmrouter.pipeline.runtime import END, Runtime
+from llmrouter.pipeline.settle import Books, judge
+from llmrouter.types import Attempt, Completion, Message, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that stands: judged and priced. `cost_usd` None: the price is unknown."""
+
+    completion: Completion
+    parsed: Any
+    usage: Usage
+    cost_usd: float | None
+
+
+class Asking:
+    """Makes attempts; shared by all calls of one router."""
+
+    def __init__(self, runtime: Runtime, connections: Connections, books: Books) -> None:
+        self._runtime, self._connections, self._books = runtime, connections, books
+
+    async def once(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Answer:
+        """Ask for a complete answer; one that fails its schema is asked for once more, with the validator's words."""
+        started = time.monotonic()
+        completion = await self._complete(prepared, limit_s)
+        try:
+            return self.accept(walk, prepared, completion, time.monotonic() - started)
+        except OutputInvalidError as error:
+            if completion.finish_reason == "length":  # the same question would be cut at the same place
+                raise
+            again = _asked_again(prepared, completion, error)
+        started = time.monotonic()
+        completion = await self._complete(again, walk.limit_s(prepared))
+        return self.accept(walk, again, completion, time.monotonic() - started)
+
+    def accept(self, walk: Walk[Prepared], prepared: Prepared, completion: Completion, seconds: float) -> Answer:
+        """Price and record what came back, which was billed either way; raise where the answer does not stand."""
+        usage = self._books.usage(prepared, completion)
+        cost_usd = self._books.charge(prepared.rung, usage)
+        record = Attempt(
+            prepared.rung.target,
+            "ok",
+            seconds=seconds,
+            usage=usage,
+            cost_usd=cost_usd,
+            request_id=completion.request_id,
+        )
+        try:
+            parsed = judge(walk.call, completion)
+        except LLMRouterError as error:
+            as_ours(prepared.rung, error, "", None)
+            walk.attempts.append(replace(record, outcome="failed", error=error))
+            raise
+        walk.attempts.append(record)
+        return Answer(completion, parsed, usage, cost_usd)
+
+    def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: Exception | None = None) -> None:
+        """Price and record a stream that did not reach its end: what was reported, else what was counted."""
+        prepared = reading.prepared
+        usage = reading.usage_so_far() or self._books.estimated(prepared, reading.partial)
+        walk.attempts.append(
+            Attempt(
+                prepared.rung.target,
+                outcome,
+                error,
+                seconds=time.monotonic() - reading.started,
+                usage=usage,
+                cost_usd=self._books.charge(prepared.rung, usage),
+            )
+        )
+
+    async def open(self, prepared: Prepared, limit_s: float) -> Reading:
+        """Open a stream and read until its first content, which is where the call commits to it."""
+        timeouts = prepared.timeouts
+        limit, within = (
+            ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
+        )
+        until = time.monotonic() + within
+        client = self._connections.client(prepared.rung.provider)
+        try:
+            wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
+        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+            raise_as_ours(prepared.rung, error, limit, within)
+        reading = Reading(self._runtime, prepared, wire)
+        try:
+            first = await reading.pull(limit, until)
+            reading.first = () if first is END else first
+        except BaseException:
+            await self._runtime.protect(reading.close())
+            raise
+        return reading
+
+    async def _complete(self, prepared: Prepared, limit_s: float) -> Completion:
+        if prepared.timeouts.watched:
+            return await self._watched(prepared, limit_s)
+        client = self._connections.client(prepared.rung.provider)
+        try:
+            reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
+        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+            raise_as_ours(prepared.rung, error, "attempt", limit_s)
+        return read(prepared.rung, prepared.rung.provider.codec.decode, reply)
+
+    async def _watched(self, prepared: Prepared, limit_s: float) -> Completion:
+        """Stream underneath a complete answer, so that the first-token and idle limits hold for it."""
+        until = time.monotonic() + limit_s
+        reading = await self.open(prepared, limit_s)
+        try:
+            while await reading.pull("attempt", until, prepared.timeouts.idle) is not END:
+                pass
+            return reading.finish()
+        finally:
+            await self._runtime.protect(reading.close())
+
+
+def _asked_again(prepared: Prepared, completion: Completion, error: OutputInvalidError) -> Prepared:
+    from llmrouter.schema import reask
+
+    turns = (completion.message, Message("user", reask(error.problems)))
+    request = replace(prepared.request, messages=(*prepared.request.messages, *turns))
+    return replace(prepared, request=request, body=prepared.rung.provider.codec.encode(request))

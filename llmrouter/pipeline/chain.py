@@ -1,0 +1,201 @@
+"""One call's way down its chain: which rung is next, how often it is asked, and what stops the walk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
+
+from llmrouter.errors import (
+    AllTargetsFailedError,
+    AuthenticationError,
+    CacheMissError,
+    ContextLengthError,
+    DeadlineExceededError,
+    LLMRouterError,
+    ProviderError,
+    RateLimitError,
+    ServerError,
+    UnsupportedError,
+)
+from llmrouter.pipeline.call import Call
+from llmrouter.pipeline.plan import RungPlan, Timeouts
+from llmrouter.pipeline.rung import lacking
+from llmrouter.pipeline.runtime import Runtime
+from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
+from llmrouter.types import Attempt
+
+T = TypeVar("T")
+
+
+class Ready(Protocol):
+    """A rung that is ready to be asked."""
+
+    @property
+    def rung(self) -> RungPlan: ...
+    @property
+    def timeouts(self) -> Timeouts: ...
+
+
+ReadyT = TypeVar("ReadyT", bound=Ready)
+
+
+class Walk(Generic[ReadyT]):
+    """A call on its way. `attempts` is what happened so far; `run` may be called again to go on after a broken stream.
+
+    `prepare` makes a rung ready: fits and encodes what it is asked. Attempts that succeed are added by whoever makes
+    them, because a stream knows its usage only at its end.
+    """
+
+    def __init__(self, runtime: Runtime, call: Call, prepare: Callable[[RungPlan], ReadyT]) -> None:
+        self._runtime, self._prepare = runtime, prepare
+        self.call = call
+        self.started = time.monotonic()
+        self.deadline = Deadline(self.started + call.deadline_s)
+        self.attempts: list[Attempt] = []
+        self.prepared: list[ReadyT] = []  # every rung that was reached, for entries that may stand in for an error
+        self.first_error: LLMRouterError | None = None
+        self.spent_chain = False  # whether every rung was tried and none is left
+        self._lacking = [lacking(call, rung) for rung in call.plan.rungs]
+        self._position = 0
+        self._too_small: int | None = None  # a window that was too small for the prompt, in tokens
+
+    async def run(self, ask: Callable[[ReadyT], Awaitable[T]]) -> T:
+        """Return what `ask` makes of the first rung where it succeeds. Raises what CONTRACT section 4 says."""
+        rungs = self.call.plan.rungs
+        if all(self._lacking):
+            raise self._nowhere()
+        while self._position < len(rungs):
+            rung = rungs[self._position]
+            reason = self._lacking[self._position] or self._outgrown(rung)
+            if reason is not None:
+                self.attempts.append(Attempt(rung.target, "skipped", reason=reason))
+            else:
+                try:
+                    prepared = self._prepare(rung)
+                    self.prepared.append(prepared)
+                    return await ask(prepared)
+                except LLMRouterError as error:
+                    self.failed(rung, error)
+            self._position += 1
+        self.spent_chain = True
+        raise self.spent()
+
+    def failed(self, rung: RungPlan, error: LLMRouterError) -> None:
+        """Take note of the error that ended `rung`; raise it where it ends the walk."""
+        if self.first_error is None:
+            self.first_error = error
+        if not any(attempt.error is error for attempt in self.attempts):
+            self._record(rung, error)
+        if isinstance(error, ContextLengthError):
+            self._too_small = max(self._too_small or 0, rung.window or error.max_tokens or 0) or None
+        if self.call.plan.actions.of(error, on_fallback=self._position > 0) == "stop":
+            raise error
+
+    def step(self) -> bool:
+        """Go on to the rung after the current one; return whether there is one that may be asked."""
+        self._position += 1
+        return any(reason is None for reason in self._lacking[self._position :])
+
+    async def attempt(self, prepared: ReadyT, once: Callable[[ReadyT, float], Awaitable[T]]) -> T:
+        """Return what `once(prepared, limit in seconds)` returns, asked as often as the rung's schedule says."""
+        rung, number, waited_s = prepared.rung, 0, 0.0
+        while True:
+            number += 1
+            limit_s = self.limit_s(prepared)
+            started, seen = time.monotonic(), len(self.attempts)
+            try:
+                result = await once(prepared, limit_s)
+            except LLMRouterError as error:
+                if len(self.attempts) == seen:  # nothing came back, so `once` had nothing to record
+                    self._record(rung, error, time.monotonic() - started)
+                self._waited(seen, waited_s)
+                wait_s = self._wait_s(rung, error, number)
+                if wait_s is None:
+                    raise
+                waited_s = wait_s
+            else:
+                self._waited(seen, waited_s)
+                return result
+            if waited_s > 0:
+                await self._runtime.sleep(waited_s)
+
+    def limit_s(self, prepared: Ready) -> float:
+        """Return the seconds that an attempt which starts now may take. Raises DeadlineExceededError."""
+        now = time.monotonic()
+        limit_s = self.deadline.attempt_s(now, prepared.timeouts.attempt, self._rungs_left())
+        if limit_s is None:
+            raise DeadlineExceededError(
+                f"the deadline of {self.call.deadline_s:g}s passed on route {self.call.plan.name!r}\n{self._table()}",
+                self.attempts,
+            )
+        return limit_s
+
+    def _record(self, rung: RungPlan, error: LLMRouterError, seconds: float = 0.0) -> None:
+        if isinstance(error, UnsupportedError):
+            self.attempts.append(Attempt(rung.target, "skipped", reason=str(error)))
+            return
+        request_id = error.request_id if isinstance(error, ProviderError) else None
+        self.attempts.append(Attempt(rung.target, "failed", error, seconds=seconds, request_id=request_id))
+
+    def _waited(self, index: int, waited_s: float) -> None:
+        if waited_s and index < len(self.attempts):
+            self.attempts[index] = replace(self.attempts[index], waited_s=waited_s)
+
+    def _wait_s(self, rung: RungPlan, error: LLMRouterError, number: int) -> float | None:
+        """Return how long to wait before this rung is asked again; None: it is not asked again."""
+        if self.call.plan.actions.of(error, on_fallback=self._position > 0) != "retry":
+            return None
+        told = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+        wait_s = rung.schedule.delay_s(number, told)
+        if wait_s is None:
+            return None
+        share_s = self.deadline.share_s(time.monotonic(), self._rungs_left())
+        return wait_s if wait_s + SHORTEST_ATTEMPT_S <= share_s else None
+
+    def _rungs_left(self) -> int:
+        return sum(reason is None for reason in self._lacking[self._position :])
+
+    def _outgrown(self, rung: RungPlan) -> str | None:
+        if self._too_small is None or rung.window is None or rung.window > self._too_small:
+            return None
+        return f"its window of {rung.window} tokens is no larger than the one that was too small"
+
+    def _nowhere(self) -> LLMRouterError:
+        """Return the error of a chain in which no rung can be asked at all."""
+        rungs = self.call.plan.rungs
+        self.attempts = [
+            Attempt(rung.target, "skipped", reason=reason) for rung, reason in zip(rungs, self._lacking, strict=True)
+        ]
+        reasons = "; ".join(f"{attempt.target}: {attempt.reason}" for attempt in self.attempts)
+        if any(rung.unusable for rung in rungs):
+            return AuthenticationError(f"no target of route {self.call.plan.name!r} can be asked: {reasons}")
+        return UnsupportedError(f"no target of route {self.call.plan.name!r} can take this request: {reasons}")
+
+    def spent(self) -> LLMRouterError:
+        """Return the error of a chain that has no rung left."""
+        alone = len(self.call.plan.rungs) == 1 or isinstance(self.first_error, CacheMissError)
+        if alone and self.first_error is not None:
+            return self.first_error
+        name = self.call.plan.name
+        error = AllTargetsFailedError(f"every target of route {name!r} failed\n{self._table()}", self.attempts)
+        error.__cause__ = self.first_error
+        return error
+
+    def _table(self) -> str:
+        """Return the attempts as the text table that errors show."""
+        rows = [("target", "result", "seconds", "waited")]
+        for each in self.attempts:
+            result = each.reason if each.error is None else f"{type(each.error).__name__}: {_said(each.error)}"
+            rows.append((each.target, f"{each.outcome}: {result}", f"{each.seconds:.2f}", f"{each.waited_s:.2f}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join("  " + line.rstrip() for line in lines)
+
+
+def _said(error: Exception) -> str:
+    text = error.message if isinstance(error, ProviderError) else str(error)
+    line = " ".join(text.split())
+    status = f" ({error.status})" if isinstance(error, ProviderError) and error.status is not None else ""
+    return (line if len(line) <= 100 else line[:99] + "…") + status

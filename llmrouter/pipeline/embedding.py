@@ -1,0 +1,119 @@
+"""Embeddings: the texts in batches of the provider's size, down the same chain as any call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from llmrouter.errors import MalformedResponseError, UnsupportedError
+from llmrouter.pipeline.call import Call
+from llmrouter.pipeline.chain import Walk
+from llmrouter.pipeline.plan import RungPlan, Timeouts
+from llmrouter.pipeline.rung import raise_as_ours, read
+from llmrouter.providers.base import WireCall, WireTimeouts
+from llmrouter.types import Attempt, Embeddings, Usage
+
+if TYPE_CHECKING:
+    from llmrouter.pipeline.pipeline import Pipeline
+
+BATCHES_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts for one request."""
+
+    rung: RungPlan
+    timeouts: Timeouts
+    texts: tuple[str, ...]
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """A rung that is ready to embed."""
+
+    rung: RungPlan
+    timeouts: Timeouts
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What one batch came back as."""
+
+    vectors: list[list[float]]
+    usage: Usage
+    cost_usd: float | None
+
+
+def _batches(call: Call, texts: Sequence[str], dimensions: int | None, rung: RungPlan) -> Batches:
+    codec = rung.provider.codec
+    if codec.embed_batch < 1:
+        raise UnsupportedError(
+            f"{rung.target} has no embeddings: its provider offers none; use a route whose model is an embedding "
+            "model, such as openai/text-embedding-3-small or google/gemini-embedding-001"
+        )
+    timeouts, size = call.timeouts(rung), codec.embed_batch
+    slices = (tuple(texts[start : start + size]) for start in range(0, len(texts), size))
+    batches = (Batch(rung, timeouts, part, codec.encode_embed(rung.model, part, dimensions)) for part in slices)
+    return Batches(rung, timeouts, tuple(batches))
+
+
+class Embedding:
+    """Embeds texts; shared by all calls of one router."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def run(self, call: Call, texts: Sequence[str], dimensions: int | None) -> Embeddings:
+        """Return one vector a text, in their order, all from the same rung."""
+        walk = Walk(self._pipeline.runtime, call, partial(_batches, call, texts, dimensions))
+        return await walk.run(partial(self._rung, walk))
+
+    async def _rung(self, walk: Walk[Any], ready: Batches) -> Embeddings:
+        asked = [partial(walk.attempt, batch, partial(self._once, walk)) for batch in ready.batches]
+        done: list[Vectors] = await self._pipeline.runtime.gather(asked, at_once=BATCHES_AT_ONCE)
+        costs = [each.cost_usd for each in done]
+        return Embeddings(
+            vectors=[vector for each in done for vector in each.vectors],
+            model=ready.rung.model,
+            target=ready.rung.target,
+            route=walk.call.plan.name,
+            usage=_sum([each.usage for each in done]),
+            cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+            latency_s=time.monotonic() - walk.started,
+            attempts=tuple(walk.attempts),
+        )
+
+    async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float) -> Vectors:
+        started = time.monotonic()
+        client = self._pipeline.connections.client(batch.rung.provider)
+        timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
+        wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
+        try:
+            reply = await self._pipeline.runtime.call(client.send, wire, within=limit_s)
+        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+            raise_as_ours(batch.rung, error, "attempt", limit_s)
+        vectors, usage = read(batch.rung, batch.rung.provider.codec.decode_embed, reply)
+        if len(vectors) != len(batch.texts):
+            raise MalformedResponseError(
+                f"{len(batch.texts)} texts were sent and {len(vectors)} vectors came back", target=batch.rung.target
+            )
+        cost_usd = self._pipeline.books.charge(batch.rung, usage)
+        seconds = time.monotonic() - started
+        walk.attempts.append(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_usd=cost_usd))
+        return Vectors(vectors, usage, cost_usd)
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    return Usage(
+        uncached_tokens=sum(each.uncached_tokens for each in usages),
+        output_tokens=sum(each.output_tokens for each in usages),
+        cache_read_tokens=sum(each.cache_read_tokens for each in usages),
+        cache_write_tokens=sum(each.cache_write_tokens for each in usages),
+        estimated=any(each.estimated for each in usages),
+    )

@@ -1,0 +1,75 @@
+"""Single flight: identical calls that run at the same time make one request.
+
+A leader asks; followers wait for its outcome. One `concurrent.futures.Future` per key serves threads and tasks alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Landed(Generic[T]):
+    """The leader's answer."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The leader's error. Stored as a value: an exception in a future complains when nobody fetches it."""
+
+    error: Exception
+
+    def reraise(self) -> None:
+        """Raise a copy, so that many followers do not pile their frames onto one traceback."""
+        raise copy.copy(self.error) from self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The leader was cancelled, or may not share its answer: a follower has to ask itself."""
+
+
+Outcome: TypeAlias = Landed[T] | Crashed | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Flight(Generic[T]):
+    """One request under way, and who leads it."""
+
+    future: Future[Outcome[T]]
+    owner: object
+
+
+class Flights(Generic[T]):
+    """The requests under way in one router, by cache key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: dict[str, Flight[T]] = {}
+
+    def join(self, key: str, owner: object) -> tuple[bool, Flight[T]]:
+        """Return whether the caller leads, and the flight it leads or follows."""
+        with self._lock:
+            found = self._pending.get(key)
+            if found is not None:
+                return False, found
+            flight: Flight[T] = Flight(Future(), owner)
+            flight.future.set_running_or_notify_cancel()  # from here on a follower cannot cancel it
+            self._pending[key] = flight
+            return True, flight
+
+    def land(self, key: str, flight: Flight[T], outcome: Outcome[T]) -> None:
+        """Publish the leader's outcome and end the flight; a second word is ignored."""
+        with self._lock:
+            if self._pending.get(key) is flight:
+                del self._pending[key]
+        if not flight.future.done():
+            flight.future.set_result(outcome)

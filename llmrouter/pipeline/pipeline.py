@@ -1,0 +1,208 @@
+"""The corridor: each rung's cache, single flight and attempts, for answers that come whole.
+
+Written once for both worlds; every wait goes through the Runtime.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.errors import (
+    AllTargetsFailedError,
+    CacheMissError,
+    DeadlineExceededError,
+    LLMRouterError,
+)
+from llmrouter.observe import log
+from llmrouter.pipeline.asking import Answer, Asking
+from llmrouter.pipeline.call import Call
+from llmrouter.pipeline.chain import Walk
+from llmrouter.pipeline.connections import Connections
+from llmrouter.pipeline.flight import Crashed, Flight, Flights, Gone, Landed
+from llmrouter.pipeline.rung import Prepared, prepare
+from llmrouter.pipeline.runtime import Runtime
+from llmrouter.pipeline.settle import Books, judge, respond
+from llmrouter.store import codec
+from llmrouter.types import Attempt, Completion, Response, Usage
+
+if TYPE_CHECKING:
+    from llmrouter.store.cache import DiskCache
+    from llmrouter.tokens.counter import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Whether the log may hold prompts and answers."""
+
+    prompts: bool = False
+    responses: bool = False
+
+
+class Pipeline:
+    """Everything that the calls of one router share."""
+
+    def __init__(self, runtime: Runtime, cache: DiskCache, counter: TokenCounter) -> None:
+        self.runtime = runtime
+        self.connections = Connections(runtime)
+        self.cache = cache
+        self.counter = counter
+        self.books = Books(counter)
+        self.asking = Asking(runtime, self.connections, self.books)
+        self.flights: Flights[Answer] = Flights()
+        self.logged = Logged()
+
+    async def chat(self, call: Call) -> Response[Any]:
+        """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
+        walk = self.walk(call)
+        try:
+            response = await walk.run(partial(self._rung, walk))
+        except LLMRouterError as error:
+            stale = self.stale(walk, error)
+            if stale is None:
+                log.failed(call, error, walk.attempts, time.monotonic() - walk.started)
+                raise
+            response = stale
+        self.log(call, response)
+        return response
+
+    def walk(self, call: Call) -> Walk[Prepared]:
+        """Return a walk down the call's chain, its clock started."""
+        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter))
+
+    def log(self, call: Call, response: Response[Any]) -> None:
+        """Write the call's line."""
+        log.skipped(call, response.attempts)
+        log.answered(call, response, prompts=self.logged.prompts, responses=self.logged.responses)
+
+    async def _rung(self, walk: Walk[Prepared], prepared: Prepared) -> Response[Any]:
+        if prepared.key is None:
+            answer = await walk.attempt(prepared, partial(self.asking.once, walk))
+            return self.response(walk, prepared, answer)
+        found = self.cached(walk, prepared)
+        if found is not None:
+            return found
+        return await self._flown(walk, prepared, prepared.key)
+
+    async def _flown(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any]:
+        """Lead a flight, or follow the one under way and take its answer."""
+        while True:
+            leads, flight = self.flights.join(key, self.runtime.owner())
+            if leads:
+                return self.response(walk, prepared, await self._lead(walk, prepared, key, flight))
+            outcome = await self.follow(walk, prepared, flight)
+            if outcome is not None:
+                return self.replayed(walk, prepared, outcome)
+
+    async def follow(self, walk: Walk[Prepared], prepared: Prepared, flight: Flight[Answer]) -> Answer | None:
+        """Return the leader's answer; None when this call has to ask itself. Raises a copy of the leader's error."""
+        limit_s = walk.limit_s(prepared)
+        try:
+            outcome = await self.runtime.wait(flight.future, within=limit_s)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"an identical call under way had no answer within {limit_s:.3g}s", walk.attempts
+            ) from None
+        if isinstance(outcome, Crashed):
+            outcome.reraise()
+        return outcome.value if isinstance(outcome, Landed) else None
+
+    async def _lead(self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]) -> Answer:
+        try:
+            answer = await walk.attempt(prepared, partial(self.asking.once, walk))
+        except Exception as error:
+            self.flights.land(key, flight, Crashed(error))
+            raise
+        except BaseException:  # cancelled or interrupted: a follower takes over
+            self.flights.land(key, flight, Gone())
+            raise
+        self.remember(walk.call, prepared, answer)
+        self.flights.land(key, flight, Landed(answer))
+        return answer
+
+    def cached(self, walk: Walk[Prepared], prepared: Prepared) -> Response[Any] | None:
+        """Return the answer from this rung's own entry, or None. Raises CacheMissError at the end of `cache="only"`."""
+        mode = walk.call.options.cache
+        if mode == "refresh" or prepared.key is None:
+            return None
+        entry = self.cache.get(prepared.key)
+        completion = codec.load(entry.value) if entry is not None and entry.fresh else None
+        if completion is not None:
+            answer = self._stored(walk.call, completion)
+            if answer is not None:
+                return self.replayed(walk, prepared, answer)
+        if mode == "only":
+            raise CacheMissError(f"no answer of {prepared.rung.target} in the cache for this request")
+        return None
+
+    def remember(self, call: Call, prepared: Prepared, answer: Answer) -> None:
+        """Write an answer to the cache, unless it is of a kind that is not cached."""
+        if prepared.key is None or call.cache is None or answer.completion.finish_reason not in ("stop", "tool_calls"):
+            return
+        try:
+            value = codec.dump(answer.completion)
+        except (TypeError, ValueError):  # the provider's raw body holds something that is not JSON
+            return
+        self.cache.set(prepared.key, value, call.cache.ttl_s, call.cache.stale_if_error_s)
+
+    def stale(self, walk: Walk[Prepared], error: LLMRouterError) -> Response[Any] | None:
+        """Return an expired answer that may stand in for a spent chain, the first rung's first; else None."""
+        spent = walk.spent_chain or isinstance(error, AllTargetsFailedError | DeadlineExceededError)
+        policy = walk.call.cache
+        if not spent or policy is None or not policy.stale_if_error_s:
+            return None
+        for prepared in walk.prepared:
+            entry = self.cache.get(prepared.key) if prepared.key is not None else None
+            completion = codec.load(entry.value) if entry is not None else None
+            answer = None if completion is None else self._stored(walk.call, completion)
+            if answer is not None:
+                return self.replayed(walk, prepared, answer, stale=True)
+        return None
+
+    @staticmethod
+    def _stored(call: Call, completion: Completion) -> Answer | None:
+        """Return a stored completion as an answer; None when it no longer stands (the schema's model changed)."""
+        try:
+            parsed = judge(call, completion)
+        except LLMRouterError:
+            return None
+        return Answer(completion, parsed, completion.usage or Usage(estimated=True), 0.0)
+
+    def response(self, walk: Walk[Prepared], prepared: Prepared, answer: Answer) -> Response[Any]:
+        """Return the Response of an answer that this call asked for itself."""
+        return respond(
+            walk.call,
+            prepared,
+            answer.completion,
+            usage=answer.usage,
+            cost_usd=answer.cost_usd,
+            parsed=answer.parsed,
+            started=walk.started,
+            attempts=walk.attempts,
+        )
+
+    def replayed(
+        self, walk: Walk[Prepared], prepared: Prepared, answer: Answer, *, stale: bool = False
+    ) -> Response[Any]:
+        """Return the Response of an answer that cost nothing: from the cache, or asked for by an identical call."""
+        walk.attempts.append(Attempt(prepared.rung.target, "cached", usage=answer.usage, cost_usd=0.0))
+        return respond(
+            walk.call,
+            prepared,
+            answer.completion,
+            usage=answer.usage,
+            cost_usd=0.0,
+            parsed=answer.parsed,
+            started=walk.started,
+            attempts=walk.attempts,
+            cached=True,
+            stale=stale,
+        )
+
+    async def close(self) -> None:
+        """Close the clients and write what was learned."""
+        await self.connections.close()
+        self.counter.factors.flush()
+        self.cache.close()

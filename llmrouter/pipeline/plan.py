@@ -1,0 +1,90 @@
+"""What a route is compiled into: frozen, and everything that can be decided before a call is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmrouter.policy.outcomes import Actions
+from llmrouter.providers.base import Provider
+from llmrouter.types import EMPTY, Params, Schema, Usage
+
+if TYPE_CHECKING:
+    from llmrouter.policy.retry import Schedule
+    from llmrouter.prices import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits in seconds (CONTRACT: connect, attempt, first token, between tokens, whole stream).
+
+    `watched` is True where the file (or the call) sets `first_token` or `idle`: then `chat` streams underneath, so
+    that those limits hold for it too.
+    """
+
+    connect: float = 5.0
+    attempt: float = 60.0
+    first_token: float = 20.0
+    idle: float = 15.0
+    total: float = 600.0
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A route's token budget; None is no bound."""
+
+    input: int | None = None
+    output: int | None = None
+    overflow: str = "drop_oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How long a route's answers are fresh, and how much longer they may stand in for an error; seconds."""
+
+    ttl_s: float | None
+    stale_if_error_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RungPlan:
+    """One place in a route's chain.
+
+    `unusable` says why no request can be sent (no key); `window` and `max_output` are the model's in tokens, None when
+    unknown; `capabilities` None when unknown; `price` None when unknown.
+    """
+
+    target: str
+    model: str
+    provider: Provider
+    params: Params
+    timeouts: Timeouts
+    schedule: Schedule
+    key_prefix: bytes
+    bill: Callable[[Usage], int | None]  # nano-USD, None when a price is unknown
+    price: Price | None = None
+    unusable: str | None = None
+    window: int | None = None
+    max_output: int | None = None
+    capabilities: frozenset[str] | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """A route, compiled."""
+
+    name: str
+    rungs: tuple[RungPlan, ...]
+    deadline_s: float
+    actions: Actions
+    description: str = ""
+    system: str | None = None
+    schema: Schema | None = None
+    budget: Budget = field(default_factory=Budget)
+    cache: CachePolicy | None = None
+    on_break: Literal["error", "restart"] = "error"
+    prompt_cache: str = "auto"
+    extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

@@ -1,0 +1,83 @@
+"""One open stream of a provider, decoded as it is read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from llmrouter.errors import StreamInterruptedError
+from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
+from llmrouter.pipeline.runtime import END, End, Runtime
+from llmrouter.types import Completion, Delta, Text, Usage
+
+T = TypeVar("T")
+
+
+class Reading:
+    """The deltas of one attempt's stream, each waited for within a limit, and the answer at its end."""
+
+    def __init__(self, runtime: Runtime, prepared: Prepared, wire: Any) -> None:
+        self._runtime = runtime
+        self._wire = wire
+        self._rung = prepared.rung
+        self._decoder = prepared.rung.provider.codec.decoder(wire.headers)
+        self._closed = False
+        self.prepared = prepared
+        self.started = time.monotonic()
+        self.first: Sequence[Delta] = ()  # what was read before the stream was handed on
+        self.text: list[str] = []
+
+    async def pull(self, limit: str, until: float, idle_s: float | None = None) -> Sequence[Delta] | End:
+        """Return the next deltas, at least one, or END.
+
+        Waits until `until` (monotonic) at the latest, and at most `idle_s` for any bytes; `limit` names the first bound
+        in the error. Raises our errors only.
+        """
+        while not self._decoder.ended:
+            left_s = until - time.monotonic()
+            idle = idle_s is not None and idle_s < left_s
+            within = idle_s if idle_s is not None and idle else left_s
+            try:
+                chunk = await self._runtime.next(self._wire, within=max(within, 0.0))
+            except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+                raise_as_ours(self._rung, error, "idle" if idle else limit, within)
+            if chunk is END:
+                break
+            deltas: Sequence[Delta] = self._read(self._decoder.feed, chunk)
+            if deltas:
+                self.text.extend(delta.text for delta in deltas if isinstance(delta, Text))
+                return deltas
+        return END
+
+    def _read(self, decode: Callable[..., T], *args: Any) -> T:
+        try:
+            return read(self._rung, decode, *args)
+        except StreamInterruptedError as error:
+            error.partial = error.partial or self.partial
+            raise
+
+    @property
+    def partial(self) -> str:
+        """The text received until now."""
+        return "".join(self.text)
+
+    def usage_so_far(self) -> Usage | None:
+        """What the provider has reported until now, for a stream that does not reach its end."""
+        return self._decoder.usage_so_far()
+
+    def finish(self) -> Completion:
+        """Return the whole answer. Raises StreamInterruptedError when the terminal event never came."""
+        return self._read(self._decoder.finish)
+
+    async def close(self) -> None:
+        """Drop the connection, once; what goes wrong there is nobody's concern any more."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._runtime.close(self._wire)
+        except Exception as error:  # noqa: BLE001 - the answer is in; a connection that closes badly may not spoil it
+            from loguru import logger
+
+            logger.debug("closing a stream of {} failed: {}", self.prepared.rung.target, type(error).__name__)

@@ -1,0 +1,208 @@
+"""The only place that knows whether we block or await.
+
+The pipeline is written once as `async def` and waits only through a Runtime. In the asynchronous world its coroutines
+are awaited; in the blocking world `drive` runs them with one `send(None)`, because no verb of BlockingRuntime suspends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from enum import Enum
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from llmrouter.providers.base import World
+
+T = TypeVar("T")
+
+
+class End(Enum):
+    """The stream is over; StopIteration may not cross a coroutine frame."""
+
+    END = "end"
+
+
+END: Final = End.END
+
+
+class SuspendedError(RuntimeError):
+    """Shared code awaited something that only an event loop could finish."""
+
+
+class Runtime(Protocol):
+    """Every way in which the pipeline may wait. A limit that passes raises TimeoutError; None is no limit."""
+
+    world: World
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
+        """Call a client's verb and wait for its result, `within` seconds."""
+        ...
+
+    async def next(self, stream: Any, *, within: float | None) -> Any:
+        """Return the stream's next chunk, or END."""
+        ...
+
+    async def close(self, thing: Any) -> None:
+        """Close a stream or client now."""
+        ...
+
+    async def wait(self, future: Future[T], *, within: float | None) -> T:
+        """Wait for a future that another thread or task completes; never cancels it."""
+        ...
+
+    async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        """Run `cleanup` to its end even when this task is being cancelled."""
+        ...
+
+    def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        """Run `cleanup` for somebody who cannot wait for it, as far as that is possible."""
+        ...
+
+    async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:
+        """Run all and return their results in order; the first failure cancels the rest and is raised."""
+        ...
+
+    def scope(self) -> object:
+        """Return what network clients belong to: the running event loop, or this module in the blocking world."""
+        ...
+
+    def owner(self) -> object:
+        """Return who is running: the current task or thread, so that nobody waits for themselves."""
+        ...
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine whose waits all block instead of suspending; no event loop is involved."""
+    try:
+        yielded = coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    coroutine.close()
+    raise SuspendedError(f"the blocking pipeline suspended on {yielded!r}: wait through the runtime")
+
+
+class BlockingRuntime:
+    """Waits by blocking the calling thread."""
+
+    world: World = "sync"
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
+        from llmrouter.providers.http import bounded_until
+
+        before = bounded_until(None if within is None else time.monotonic() + within)
+        try:
+            return fn(*args)
+        finally:
+            bounded_until(before)
+
+    async def next(self, stream: Any, *, within: float | None) -> Any:
+        return await self.call(next, stream, END, within=within)
+
+    async def close(self, thing: Any) -> None:
+        thing.close()
+
+    async def wait(self, future: Future[T], *, within: float | None) -> T:
+        return future.result(within)
+
+    async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        await cleanup
+
+    def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        drive(cleanup)
+
+    async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:
+        del at_once  # a thread that blocks does one thing at a time
+        return [await thunk() for thunk in thunks]
+
+    def scope(self) -> object:
+        return BlockingRuntime
+
+    def owner(self) -> object:
+        return threading.get_ident()
+
+
+class AsyncioRuntime:
+    """Waits by awaiting on the running asyncio loop."""
+
+    world: World = "async"
+
+    def __init__(self) -> None:
+        self._detached: set[asyncio.Future[None]] = set()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
+        async with asyncio.timeout(within):
+            if getattr(getattr(fn, "__self__", None), "blocking", False):
+                return await asyncio.to_thread(fn, *args)
+            return await fn(*args)
+
+    async def next(self, stream: Any, *, within: float | None) -> Any:
+        async with asyncio.timeout(within):
+            if getattr(stream, "blocking", False):
+                return await asyncio.to_thread(next, stream, END)
+            return await anext(stream, END)
+
+    async def close(self, thing: Any) -> None:
+        closing = thing.close()
+        if isinstance(closing, Awaitable):
+            await closing
+
+    async def wait(self, future: Future[T], *, within: float | None) -> T:
+        # Shielded: one follower that is cancelled must not cancel what the others wait for.
+        async with asyncio.timeout(within):
+            return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        # The usual reason to clean up is that this task was cancelled: finish first, then obey.
+        task = asyncio.ensure_future(cleanup)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                await asyncio.wait({task})
+            raise
+
+    def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        try:
+            task = asyncio.ensure_future(cleanup, loop=asyncio.get_running_loop())
+        except RuntimeError:  # no loop runs here any more, and with it went the connection
+            cleanup.close()
+            return
+        self._detached.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._detached.discard)
+
+    async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:
+        room = asyncio.Semaphore(at_once)
+
+        async def bounded(thunk: Callable[[], Coroutine[Any, Any, T]]) -> T:
+            async with room:
+                return await thunk()
+
+        tasks = [asyncio.ensure_future(bounded(thunk)) for thunk in thunks]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def scope(self) -> object:
+        return asyncio.get_running_loop()
+
+    def owner(self) -> object:
+        return asyncio.current_task()
+
+
+def loop_closed(scope: object) -> bool:
+    """Whether the scope that clients belong to can no longer be used to close them."""
+    return isinstance(scope, asyncio.AbstractEventLoop) and scope.is_closed()

@@ -1,0 +1,137 @@
+"""The end of the corridor: judge an answer, price it, learn from it, and make the Response."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.errors import (
+    ContentFilterError,
+    LengthError,
+    OutputInvalidError,
+    ProviderError,
+    RefusalError,
+)
+from llmrouter.pipeline.call import Call
+from llmrouter.pipeline.plan import RungPlan
+from llmrouter.pipeline.rung import Prepared
+from llmrouter.types import Attempt, Completion, Response, Usage
+
+if TYPE_CHECKING:
+    from llmrouter.tokens.counter import TokenCounter
+
+
+def judge(call: Call, completion: Completion) -> Any:
+    """Return the structured output of an answer, None without a schema.
+
+    Raises ContentFilterError for a filtered answer, RefusalError or LengthError where the route's `on:` counts that
+    finish as a failure, and OutputInvalidError for an answer that does not satisfy the schema.
+    """
+    reason, text = completion.finish_reason, completion.message.text
+    if reason == "content_filter":
+        filtered = ContentFilterError(f"the answer was blocked by the provider's policy ({_named(completion)})")
+        filtered.partial = text
+        raise _with_facts(filtered, completion)
+    if reason in call.plan.actions.rejected:
+        rejected = RefusalError("the model refused") if reason == "refusal" else LengthError("cut at max_tokens")
+        rejected.partial = text
+        raise _with_facts(rejected, completion)
+    if call.schema is None or completion.message.tool_calls or reason == "refusal":
+        return None
+    from llmrouter.schema import validate
+
+    try:
+        return validate(call.schema, text)
+    except OutputInvalidError as error:
+        if reason == "length":
+            error.problems = (*error.problems, "the answer was cut at max_tokens")
+        raise _with_facts(error, completion) from None
+
+
+def _named(completion: Completion) -> str:
+    return completion.provider_finish_reason or completion.finish_reason
+
+
+def _with_facts(error: ProviderError, completion: Completion) -> ProviderError:
+    error.request_id = completion.request_id
+    error.code = completion.provider_finish_reason
+    error.body = completion.raw
+    return error
+
+
+class Books:
+    """The money and tokens of one router: prices each attempt, keeps the total, teaches the token counter."""
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
+        self._lock = threading.Lock()
+        self._total_nano = 0
+
+    @property
+    def total_usd(self) -> float:
+        """USD spent by this router until now, unknown prices left out."""
+        return self._total_nano / 1e9
+
+    def usage(self, prepared: Prepared, completion: Completion) -> Usage:
+        """Return the reported usage; where the provider reported none, an estimate."""
+        reported = completion.usage
+        if reported is None:
+            return self.estimated(prepared, completion.message.text, completion.reasoning)
+        if prepared.counted is not None and reported.input_tokens and not reported.estimated:
+            self._counter.learn(prepared.rung.target, prepared.counted, reported.input_tokens)
+        return reported
+
+    def estimated(self, prepared: Prepared, text: str, reasoning: str | None = None) -> Usage:
+        """Return the usage of an answer as far as it is known: counted, and flagged as estimated."""
+        rung, request = prepared.rung, prepared.request
+        prompt = self._counter.count(rung.target, request.messages, request.tools, request.schema)
+        hidden = self._counter.count_text(reasoning) if reasoning else 0
+        answer = self._counter.count_text(text) + hidden
+        return Usage(uncached_tokens=prompt.tokens, output_tokens=answer, reasoning_tokens=hidden, estimated=True)
+
+    def charge(self, rung: RungPlan, usage: Usage) -> float | None:
+        """Add an attempt's price to the total and return it in USD; None when it is unknown."""
+        nano = rung.bill(usage)
+        if nano is None:
+            return None
+        with self._lock:
+            self._total_nano += nano
+        return nano / 1e9
+
+
+def respond(
+    call: Call,
+    prepared: Prepared,
+    completion: Completion,
+    *,
+    usage: Usage,
+    cost_usd: float | None,
+    parsed: Any,
+    started: float,
+    attempts: list[Attempt],
+    cached: bool = False,
+    stale: bool = False,
+) -> Response[Any]:
+    """Return the Response of a call that got `completion` from `prepared`'s rung."""
+    return Response(
+        content=completion.message.text,
+        message=completion.message,
+        finish_reason=completion.finish_reason,
+        provider_finish_reason=completion.provider_finish_reason,
+        model=completion.model,
+        target=prepared.rung.target,
+        route=call.plan.name,
+        usage=usage,
+        cost_usd=cost_usd,
+        latency_s=time.monotonic() - started,
+        parsed=parsed,
+        reasoning=completion.reasoning,
+        cached=cached,
+        stale=stale,
+        attempts=tuple(attempts),
+        request_id=completion.request_id,
+        logprobs=completion.logprobs,
+        trimmed=prepared.trim,
+        raw=completion.raw,
+    )

@@ -1,0 +1,209 @@
+"""A call whose answer is handed on while it comes.
+
+`StreamCore` is a plain object with two coroutine methods, deliberately not an async generator: those are closed late,
+by whoever happens to collect them. It opens at the first `next()`; until the first content the walk retries and falls
+back as for a complete answer, after it `on_break` decides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.errors import LLMRouterError, StreamInterruptedError
+from llmrouter.observe import log
+from llmrouter.pipeline.asking import Answer
+from llmrouter.pipeline.call import Call
+from llmrouter.pipeline.chain import Walk
+from llmrouter.pipeline.flight import Crashed, Flight, Gone, Landed
+from llmrouter.pipeline.reading import Reading
+from llmrouter.pipeline.rung import Prepared
+from llmrouter.pipeline.runtime import END, End
+from llmrouter.types import Done, Event, Reasoning, Response, Restart, Text, ToolCallDelta
+
+if TYPE_CHECKING:
+    from llmrouter.pipeline.pipeline import Pipeline
+
+_REPLAY_CHARACTERS = 48  # the size of a piece when a stored answer is replayed as a stream
+
+
+class StreamCore:
+    """One streamed call. `next()` gives its events one by one, Done last, then END; `close()` may come at any time."""
+
+    def __init__(self, pipeline: Pipeline, call: Call) -> None:
+        self._pipeline = pipeline
+        self._call = call
+        self._walk: Walk[Prepared] | None = None
+        self._reading: Reading | None = None
+        self._flight: tuple[str, Flight[Answer]] | None = None
+        self._pending: deque[Event] = deque()
+        self.response: Response[Any] | None = None
+        self.ended = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything has been asked of a provider yet."""
+        return self._walk is not None
+
+    async def next(self) -> Event | End:
+        """Return the next event, END after the last. Raises what CONTRACT section 4 says; nothing follows an error."""
+        try:
+            while not self._pending:
+                if self.ended:
+                    return END
+                await self._advance()
+        except LLMRouterError as error:
+            await self._fail("failed", error)
+            raise
+        except BaseException:
+            await self._fail("cancelled", None)
+            raise
+        return self._pending.popleft()
+
+    async def close(self) -> None:
+        """Drop the stream: its connection is closed now, and what was received is booked."""
+        await self._fail("abandoned", None)
+
+    def abandon(self) -> None:
+        """Close a stream that nobody holds any more."""
+        self._pipeline.runtime.detach(self.close())
+
+    async def _advance(self) -> None:
+        if self._walk is None:
+            self._walk = self._pipeline.walk(self._call)
+            await self._open(self._walk)
+        elif self._reading is not None:
+            await self._read(self._walk, self._reading)
+
+    async def _open(self, walk: Walk[Prepared]) -> None:
+        """Walk the chain until a rung's first content is here, or a stored answer."""
+        try:
+            found = await walk.run(partial(self._rung, walk))
+        except LLMRouterError as error:
+            found_stale = self._pipeline.stale(walk, error)
+            if found_stale is None:
+                raise
+            found = found_stale
+        if isinstance(found, Response):
+            self._replay(found)
+        else:
+            self._reading = found
+            self._pending.extend(found.first)
+
+    async def _rung(self, walk: Walk[Prepared], prepared: Prepared) -> Reading | Response[Any]:
+        pipeline = self._pipeline
+        if prepared.key is not None:
+            stored = pipeline.cached(walk, prepared) or await self._joined(walk, prepared, prepared.key)
+            if stored is not None:
+                return stored
+        try:
+            return await walk.attempt(prepared, pipeline.asking.open)
+        except Exception as error:
+            self._land(Crashed(error))
+            raise
+        except BaseException:
+            self._land(Gone())
+            raise
+
+    async def _joined(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any] | None:
+        """Lead a flight (None), or wait for the complete answer of the one under way.
+
+        A stream is only as fast as its reader, so nobody waits for a stream that they hold open themselves.
+        """
+        pipeline, owner = self._pipeline, self._pipeline.runtime.owner()
+        while True:
+            leads, flight = pipeline.flights.join(key, owner)
+            if leads:
+                self._flight = key, flight
+                return None
+            if flight.owner == owner:
+                return None
+            answer = await pipeline.follow(walk, prepared, flight)
+            if answer is not None:
+                return pipeline.replayed(walk, prepared, answer)
+
+    async def _read(self, walk: Walk[Prepared], reading: Reading) -> None:
+        """Read on: the next deltas, or the end; a break is handled as `on_break` says."""
+        timeouts = reading.prepared.timeouts
+        try:
+            deltas = await reading.pull("total", reading.started + timeouts.total, timeouts.idle)
+            if deltas is not END:
+                self._pending.extend(deltas)
+                return
+            completion = reading.finish()
+        except LLMRouterError as error:
+            await self._broken(walk, reading, error)
+            return
+        await self._pipeline.runtime.protect(reading.close())
+        self._reading = None
+        answer = self._pipeline.asking.accept(walk, reading.prepared, completion, time.monotonic() - reading.started)
+        self._pipeline.remember(self._call, reading.prepared, answer)
+        self._land(Landed(answer))
+        self._finish(self._pipeline.response(walk, reading.prepared, answer))
+
+    async def _broken(self, walk: Walk[Prepared], reading: Reading, error: LLMRouterError) -> None:
+        """Handle a stream that broke after its first content: raise, or start again on the next rung."""
+        pipeline = self._pipeline
+        await pipeline.runtime.protect(reading.close())
+        pipeline.asking.abandon(walk, reading, "failed", error)
+        self._reading = None
+        self._land(Gone())
+        if self._call.plan.on_break != "restart":
+            raise _interrupted(reading, error)
+        rung = reading.prepared.rung
+        walk.failed(rung, error)
+        if not walk.step():
+            raise _interrupted(reading, error)
+        await self._open(walk)
+        target = self._reading.prepared.rung.target if self._reading is not None else rung.target
+        self._pending.appendleft(Restart(target, error))
+
+    def _replay(self, response: Response[Any]) -> None:
+        """Hand on a stored answer in pieces."""
+        if response.reasoning:
+            self._pending.append(Reasoning(response.reasoning))
+        text = response.content
+        self._pending.extend(Text(text[i : i + _REPLAY_CHARACTERS]) for i in range(0, len(text), _REPLAY_CHARACTERS))
+        self._pending.extend(
+            ToolCallDelta(index, call.id, call.name, call.arguments_json)
+            for index, call in enumerate(response.message.tool_calls)
+        )
+        self._finish(response)
+
+    def _finish(self, response: Response[Any]) -> None:
+        self.response = response
+        self.ended = True
+        self._pending.append(Done(response))
+        self._pipeline.log(self._call, response)
+
+    def _land(self, outcome: Landed[Answer] | Crashed | Gone) -> None:
+        if self._flight is not None:
+            key, flight = self._flight
+            self._flight = None
+            self._pipeline.flights.land(key, flight, outcome)
+
+    async def _fail(self, outcome: str, error: LLMRouterError | None) -> None:
+        """End the stream before its end: close, book what was received, let followers go on."""
+        self._pending.clear()
+        if self.ended:
+            return
+        self.ended = True
+        reading, self._reading = self._reading, None
+        if reading is not None and self._walk is not None:
+            self._pipeline.asking.abandon(self._walk, reading, outcome, error)
+            await self._pipeline.runtime.protect(reading.close())
+        self._land(Gone())
+        if error is not None and self._walk is not None:
+            log.failed(self._call, error, self._walk.attempts, time.monotonic() - self._walk.started)
+
+
+def _interrupted(reading: Reading, error: LLMRouterError) -> LLMRouterError:
+    """Return a broken stream's error; whatever broke it, the text received until then is in `partial`."""
+    if isinstance(error, StreamInterruptedError):
+        return error
+    interrupted = StreamInterruptedError(f"the stream broke: {error}", target=reading.prepared.rung.target)
+    interrupted.partial = reading.partial
+    interrupted.__cause__ = error
+    return interrupted
