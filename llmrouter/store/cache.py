@@ -217,16 +217,21 @@ class DiskCache:
             with suppress(OSError):
                 self._replace(opened)
                 return
-        self._opened = None
-        self._rest_until = time.monotonic() + _REST_S
+        if self._opened is opened:  # else another thread has opened it anew meanwhile
+            self._opened = None
+            self._rest_until = time.monotonic() + _REST_S
 
     def _replace(self, broken: _Opened) -> None:
         """Move a corrupt file aside, unless another thread or process has done so already. Raises OSError."""
-        with self._lock:
+        if not self._lock.acquire(timeout=_OPEN_WAIT_S):
+            return
+        try:
             if self._opened is broken:
                 self._opened = None
                 if broken.in_place():
                     _set_aside(self._directory)
+        finally:
+            self._lock.release()
 
     def _report(self, fault: Fault, error: Exception | None = None) -> None:
         detail = "" if error is None else f" ({type(error).__name__}: {error})"
