@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from dataclasses import replace
 from typing import Any, Final
@@ -88,9 +89,8 @@ def _token_provider(world: World) -> Any:
 
     The blocking credential serves both worlds: its asynchronous twin would need a second HTTP library.
     """
-    from azure.identity import DefaultAzureCredential, get_bearer_token_provider
-
-    token = get_bearer_token_provider(DefaultAzureCredential(), _SCOPE)
+    identity = importlib.import_module("azure.identity")
+    token = identity.get_bearer_token_provider(identity.DefaultAzureCredential(), _SCOPE)
     if world == "sync":
         return token
 
