@@ -107,6 +107,15 @@ def _place_at(text: str, position: int) -> Place:
     return Place(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
 
 
+def _text(node: Node) -> str:
+    text = str(node.value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON writes an emoji as two escapes, which YAML leaves apart
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 class _Reader:
     """Turns nodes into data, noting places and findings on the way."""
 
@@ -140,14 +149,15 @@ class _Reader:
                 self._entry(key_node, value_node, path, data)
         for source in self._merged(node, path, 0):  # after the map's own keys, which win
             for key_node, value_node in source.value:
-                if isinstance(key_node, ScalarNode) and not self._is_merge(key_node) and key_node.value not in data:
+                if isinstance(key_node, ScalarNode) and not self._is_merge(key_node) and _text(key_node) not in data:
                     self._entry(key_node, value_node, path, data)
         return data
 
     def _entry(self, key_node: Node, value_node: Node, path: Path, data: dict[str, Any]) -> None:
         if not isinstance(key_node, ScalarNode):
             return self._note(key_node, Finding(path, "a key must be text, not a map or a list"))
-        key, inner = str(key_node.value), (*path, str(key_node.value))
+        key = _text(key_node)
+        inner = (*path, key)
         if key in data:
             hint = f"it is already on line {self._document.keys[inner].line}; keep one"
             return self._note(key_node, Finding(inner, f"duplicate key {shown(key)}", hint, at_key=True))
@@ -179,7 +189,7 @@ class _Reader:
         return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
 
     def _scalar(self, node: Node, path: Path) -> Any:
-        kind, text = str(node.tag).removeprefix(_TAG), str(node.value)
+        kind, text = str(node.tag).removeprefix(_TAG), _text(node)
         if kind == "null":
             return None
         try:

@@ -237,17 +237,19 @@ def stop_shorthand(value: Any) -> Any:
 _VARIABLE: Final = r"\$\{.*\}"  # a string with a variable in it may become anything
 
 
-def _unit_schema(pattern: str, example: str) -> WithJsonSchema:
+def _unit_schema(pattern: str, example: str, **number: Any) -> WithJsonSchema:
     text = {"type": "string", "pattern": f"^\\s*({pattern})\\s*$|{_VARIABLE}", "examples": [example]}
-    return WithJsonSchema({"oneOf": [text, {"type": "number", "minimum": 0}]})
+    return WithJsonSchema({"oneOf": [text, {"type": "number", "minimum": 0} | number]})
 
 
 _NUMBER: Final = r"\d+(\.\d+)?\s*"
 _DURATION: Final = _unit_schema(_NUMBER + "([mM]?[sS]|[mMhHdDwW])?", "30s")
-_COUNT: Final = _unit_schema(_NUMBER + "[kKmM]?", "8k")
-_SIZE: Final = _unit_schema(_NUMBER + "([kKmMgGtT]?[iI]?[bB])?", "1GiB")
-_PERCENT: Final = _unit_schema(_NUMBER + "%?", "5%")
+_COUNT: Final = _unit_schema(_NUMBER + "[kKmM]?", "8k", type="integer", minimum=1)
+_SIZE: Final = _unit_schema(_NUMBER + "([kKmMgGtT]?[iI]?[bB])?", "1GiB", type="integer", minimum=1)
+_PERCENT: Final = _unit_schema(_NUMBER + "%?", "5%", maximum=1)
 _PLAIN: Final = _unit_schema(_NUMBER, "1")
+_UP_TO_ONE: Final = _unit_schema(_NUMBER, "0.9", maximum=1)
+_UP_TO_TWO: Final = _unit_schema(_NUMBER, "0.2", maximum=2)
 _WHOLE: Final = WithJsonSchema({"oneOf": [{"type": "integer"}, {"type": "string", "pattern": rf"^-?\d+$|{_VARIABLE}"}]})
 _SWITCH: Final = WithJsonSchema(
     {"oneOf": [{"type": "boolean"}, {"type": "string", "pattern": rf"^(true|false)$|{_VARIABLE}"}]}
@@ -274,10 +276,10 @@ Percent: TypeAlias = Annotated[float, BeforeValidator(units.percent), _PERCENT]
 Usd: TypeAlias = Annotated[Decimal, BeforeValidator(units.amount), _PLAIN]
 Weight: TypeAlias = Annotated[float, BeforeValidator(units.number), _PLAIN]
 UpToOne: TypeAlias = Annotated[
-    float, BeforeValidator(_checked(units.number, lambda n: n <= 1, "write a number from 0 to 1")), _PLAIN
+    float, BeforeValidator(_checked(units.number, lambda n: n <= 1, "write a number from 0 to 1")), _UP_TO_ONE
 ]
 UpToTwo: TypeAlias = Annotated[
-    float, BeforeValidator(_checked(units.number, lambda n: n <= 2, "write a number from 0 to 2")), _PLAIN
+    float, BeforeValidator(_checked(units.number, lambda n: n <= 2, "write a number from 0 to 2")), _UP_TO_TWO
 ]
 Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), _WHOLE]
 Version: TypeAlias = Annotated[int, BeforeValidator(_version), WithJsonSchema({"const": 1})]

@@ -291,7 +291,7 @@ class DefaultsConfig(Section):
     deadline: Limit | None = Field(
         default=None, description="The whole call: every retry, wait and fallback. For a stream, up to its first token."
     )
-    token_budget: TokenBudgetConfig | None = Field(default=None, description="Bounds on the tokens of a call.")
+    token_budget: TokenBudgetConfig | None = Field(default=None, description="Bounds on prompt and answer, in tokens.")
     cache: Annotated[
         RouteCacheConfig | None,
         BeforeValidator(cache_shorthand, json_schema_input_type=RouteCacheConfig | Duration | bool | Literal["off"]),

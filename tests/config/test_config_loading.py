@@ -8,12 +8,14 @@ import pickle
 from decimal import Decimal
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from llmrouter.config.document import Place
+from llmrouter.config.document import Place, parse
 from llmrouter.config.environment import read_dotenv
 from llmrouter.config.loader import Loaded, load
 from llmrouter.config.models import RoutesConfig
+from llmrouter.config.schema import json_schema
 from llmrouter.errors import ConfigError
 from llmrouter.types import Secret
 
@@ -71,6 +73,11 @@ def test_a_complete_file_becomes_numbers(tmp_path: Path) -> None:
     assert route.cache is not None
     assert route.cache.stale_if_error == 604_800.0
     assert dict(route.on) == {"content_filter": "next"}
+
+
+def test_an_editor_finds_no_fault_in_a_complete_file() -> None:
+    validator = jsonschema.Draft7Validator(json_schema())
+    assert [error.message for error in validator.iter_errors(parse(CONTRACT).data)] == []
 
 
 def test_the_routes_file_of_the_project_loads_without_any_key() -> None:

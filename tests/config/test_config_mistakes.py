@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from llmrouter.config.document import parse
 from llmrouter.config.loader import load
+from llmrouter.config.schema import json_schema
 from llmrouter.errors import ConfigError, Problem
 
 
@@ -113,6 +116,20 @@ def test_one_mistake_is_one_problem_with_its_place(name: str, tmp_path: Path) ->
     assert (found[0].line, found[0].column, found[0].path) == (line, column, path)
     assert message in found[0].message
     assert (hint is None and found[0].hint is None) or (hint is not None and hint in (found[0].hint or ""))
+
+
+UNSEEN = (  # what only the loader can know, or what is no mistake any more once the YAML is data
+    "duplicate", "without an entry", "provider", "kind", "repeated", "python target", "schema", "python name", "variable",
+    "max before", "YAML", "alias", "character", "documents", "tag", "Python tag", "merge", "deep", "UTF-8", "empty file",
+    "infinite", "no attempts", "no time", "temperature", "share", "slash", "URL", "key that is a list",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in MISTAKES if not any(word in name for word in UNSEEN)])
+def test_an_editor_marks_what_the_loader_refuses(name: str) -> None:
+    text = MISTAKES[name][0]
+    assert isinstance(text, str)
+    assert not jsonschema.Draft7Validator(json_schema()).is_valid(parse(text).data)
 
 
 def test_a_problem_reads_as_one_line(tmp_path: Path) -> None:
