@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
@@ -36,12 +35,13 @@ class Face:
     @contextmanager
     def router(self, config: Any = None, **options: Any) -> Iterator[Any]:
         """Open a router of this world on `config` (a dict, a path, a RoutesConfig), and close it at the end."""
-        name = "Router" if self._runner is None else "AsyncRouter"
-        opened = self.run(getattr(import_module("llmrouter"), name), config, **options)
+        from llmrouter import AsyncRouter, Router
+
         if self._runner is None:
-            with opened:
-                yield opened
+            with Router(config, **options) as router:
+                yield router
             return
+        opened = self.run(AsyncRouter, config, **options)
         self.run(opened.__aenter__)
         try:
             yield opened

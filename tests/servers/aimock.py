@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -45,7 +46,7 @@ class Aimock:
 
     def journal(self, test: str = "") -> list[dict[str, Any]]:
         """Return the requests it has seen, oldest first: `path`, `headers`, `body`, `response` of each."""
-        query = f"?testId={test}" if test else ""
+        query = f"?testId={quote(test)}" if test else ""
         with urlopen(f"{self.url}/__aimock/journal{query}") as answer:
             found: list[dict[str, Any]] = json.load(answer)
         return found

@@ -167,6 +167,12 @@ class Protocol:
         extra = {"api": "responses"} if self.name == "responses" else {}
         return {"kind": self.kind, "base_url": url + self.root, "api_key": "test-key", **extra, **more}
 
+    def config(self, url: str, **route: Any) -> dict[str, Any]:
+        """A whole configuration with one route, `r`, whose one rung asks the server at `url`; `route` adds keys."""
+        name = self.target.partition("/")[0]
+        routes = {"r": {"model": self.target, **route}}
+        return {"version": 1, "providers": {name: self.provider(url)}, "routes": routes}
+
 
 def as_answer(answer: Answer | str) -> Answer:
     """Take plain text for an answer; empty text is the default answer."""
