@@ -55,13 +55,14 @@ class GoogleCodec:
     """Translates between our types and Gemini's wire JSON; `origin` is the provider's name in the file."""
 
     embed_batch = 100
+    signed_since: float = _LEVELS_SINCE  # the generation whose calls carry signatures
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
 
     def encode(self, request: Request) -> dict[str, Any]:
         """Return the body of a complete answer."""
-        system, contents = _conversation(request, self._origin)
+        system, contents = _conversation(request, self._origin, signed=generation(request.model) >= self.signed_since)
         body: dict[str, Any] = {"contents": contents}
         if system:
             body["systemInstruction"] = {"parts": system}
@@ -134,14 +135,14 @@ def embed_usage(body: Mapping[str, Any]) -> Usage:
 # ------------------------------------------------------------------------------------------------ conversation
 
 
-def _conversation(request: Request, origin: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _conversation(request: Request, origin: str, *, signed: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the parts of the system instruction, and the contents.
 
     Gemini has one system instruction and no system role: system messages are hoisted from wherever they stand. A
     conversation of system messages alone is sent as the user's, because contents may not be empty.
     """
     system: list[dict[str, Any]] = []
-    history = _History(origin, signed=generation(request.model) >= _LEVELS_SINCE)
+    history = _History(origin, signed=signed)
     for message in request.messages:
         if message.role == "system":
             system.extend({"text": part.text} for part in message.parts if isinstance(part, Text) and part.text)

@@ -30,6 +30,7 @@ from llmrouter.types import Completion, Request, Usage
 
 _PUBLISHER: Final = "x-llmrouter-publisher"  # set on what Claude answered: the decoder of a stream sees headers only
 _DEFAULT_REGION: Final = "global"
+_CLAUDE_VERSION: Final = "vertex-2023-10-16"  # takes temperature and top_p where the model does
 
 
 def is_claude(model: str) -> bool:
@@ -44,7 +45,7 @@ class VertexCodec:
 
     def __init__(self, origin: str) -> None:
         self._gemini = GoogleCodec(origin)
-        self._claude = MessagesCodec(origin, inline_system=False)
+        self._claude = MessagesCodec(origin, inline_system=False, fixed={"anthropic_version": _CLAUDE_VERSION})
 
     def encode(self, request: Request) -> dict[str, Any]:
         """Return the body of a complete answer."""
@@ -126,7 +127,11 @@ class VertexProvider(GoogleProvider):
         """Return what the model's publisher cannot carry."""
         if not is_claude(request.model):
             return super().lacks(request)
-        return self._claude.lacks(request) if self.settings.project else "a project (an API key serves Gemini alone)"
+        if not self.settings.project:
+            return "a project (an API key serves Gemini alone)"
+        if any(getattr(part, "url", None) for message in request.messages for part in message.parts):
+            return "images or documents by URL (Claude on Vertex takes them as data)"
+        return self._claude.lacks(request)
 
     def connect(self, world: World) -> Client:
         """Open the SDK client for Gemini; that for Claude opens with the first call that needs it."""
