@@ -35,7 +35,8 @@ def _repeated(path: Path, route: Mapping[str, Any]) -> Iterator[Finding]:
     fallbacks = route.get("fallbacks")
     places: list[tuple[Path, Any]] = [(("model",), route.get("model"))]
     places += [
-        (("fallbacks", index), rung) for index, rung in enumerate(fallbacks if isinstance(fallbacks, list) else ())
+        (("fallbacks", index), rung)
+        for index, rung in enumerate(fallbacks if isinstance(fallbacks, list | tuple) else ())
     ]
     seen: list[tuple[Path, Mapping[str, Any]]] = []
     for place, rung in places:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from llmrouter.config.problems import Finding, Path
 
 _REFERENCE: Final = re.compile(
-    r"(?P<escape>\$\$\{)|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?"
+    r"(?P<escape>\$\$\{)|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:[^}$]|\$(?!\{))*))?\})?"
 )
 _ASSIGNMENT: Final = re.compile(
     r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*"
@@ -91,10 +91,14 @@ class Substitution:
     def _text(self, text: str, path: Path) -> Any:
         if "${" not in text:
             return text
-        missing: list[str] = []
-        result = _REFERENCE.sub(lambda match: self._value(match, path, missing), text)
+        references = list(_REFERENCE.finditer(text))
+        if any(match["name"] is None and match["escape"] is None for match in references):
+            message, hint = "`${` is not followed by a name and `}`", "write ${NAME}, or $${ for a plain ${"
+            self.findings.append(Finding(path, message, hint))
+            return text
+        missing = [match["name"] for match in references if self._value(match) is None]
         if not missing:
-            return Substituted(result, text)
+            return Substituted(_REFERENCE.sub(lambda match: self._value(match) or "", text), text)
         if len(path) > 2 and path[0] == "providers":
             provider = str(path[1])
             self.unset[provider] = (*self.unset.get(provider, ()), *missing)
@@ -104,21 +108,12 @@ class Substitution:
             self.findings.append(Finding(path, f"the variable {name} is not set", hint))
         return text
 
-    def _value(self, match: re.Match[str], path: Path, missing: list[str]) -> str:
+    def _value(self, match: re.Match[str]) -> str | None:
+        """Return what a reference stands for, None for an unset variable."""
         if match["escape"]:
             return "${"
-        name, default = match["name"], match["default"]
-        if name is None:
-            message = "`${` is not followed by a name and `}`"
-            self.findings.append(Finding(path, message, "write ${NAME}, or $${ for a plain ${"))
-            return match[0]
-        value = self.variables.get(name)
-        if default is not None:
-            return value or default  # as in a shell: `:-` also replaces an empty value
-        if value is None:
-            missing.append(name)
-            return ""
-        return value
+        value, default = self.variables.get(match["name"]), match["default"]
+        return value if default is None else value or default  # as in a shell: `:-` also replaces an empty value
 
 
 _LEFT_OUT: Final = object()

@@ -6,12 +6,14 @@ Every one accepts text too, because `${NAME}` always gives text. Where a check n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -37,7 +39,21 @@ KINDS: Final = (
     "litellm",
     "python",
 )
-PRESETS: Final = ("openrouter", "groq", "mistral", "deepseek", "xai", "together", "ollama", "vllm", "lmstudio")
+PRESETS: Final = (
+    "openrouter",
+    "groq",
+    "mistral",
+    "deepseek",
+    "xai",
+    "together",
+    "fireworks",
+    "cerebras",
+    "perplexity",
+    "huggingface",
+    "ollama",
+    "vllm",
+    "lmstudio",
+)
 BUILT_IN: Final = ("openai", "anthropic", "google", "python")  # kinds that need no entry under `providers`
 
 
@@ -145,15 +161,33 @@ def _kind(value: Any, info: ValidationInfo[Surroundings | None]) -> str:
 
 
 def _target(value: Any, info: ValidationInfo[Surroundings | None]) -> str:
-    text, known = _text(value), info.context
-    provider, slash, model = text.partition("/")
-    if not (slash and provider and model) or text.split() != [text]:
-        raise ValueError(f"{units.shown(value)} is not a target; write provider/model, such as openai/gpt-6-luna")
-    if known and provider not in known.providers:
-        raise ValueError(f"unknown provider in {units.shown(value)}; {_provider_advice(provider, known)}")
+    text = _text(value)
+    provider, model = _split(value, text)
+    _check_provider(provider, value, info.context)
     if provider == "python" and not _is_python_path(model):
         raise ValueError(f"{units.shown(value)} names nothing in Python; write python/module:function")
     return text
+
+
+def _priced(value: Any, info: ValidationInfo[Surroundings | None]) -> str:
+    text = _text(value)
+    provider, _ = _split(value, text)
+    if "*" not in provider:
+        _check_provider(provider, value, info.context)
+    return text
+
+
+def _split(value: Any, text: str) -> tuple[str, str]:
+    # Messages show `value` and not its parts: a value from the environment hides only as a whole.
+    provider, slash, model = text.partition("/")
+    if not (slash and provider and model) or text.split() != [text]:
+        raise ValueError(f"{units.shown(value)} is not a target; write provider/model, such as openai/gpt-6-luna")
+    return provider, model
+
+
+def _check_provider(provider: str, value: Any, known: Surroundings | None) -> None:
+    if known and provider not in known.providers:
+        raise ValueError(f"unknown provider in {units.shown(value)}; {_provider_advice(provider, known)}")
 
 
 def _provider_advice(provider: str, known: Surroundings) -> str:
@@ -179,12 +213,11 @@ def _schema_reference(value: Any, info: ValidationInfo[Surroundings | None]) -> 
 
 
 def _check_schema_file(name: str, path: Path) -> None:
-    import yaml
-
     if not path.is_file():
         raise ValueError(f"no schema file {units.shown(name)}; the path starts from the folder of the routes file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML, too
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)  # tabs are JSON, and not YAML
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         content = None
     if not isinstance(content, Mapping):
@@ -292,6 +325,7 @@ SecretText: TypeAlias = Annotated[
 FilePath: TypeAlias = Annotated[Path, PlainValidator(file_path), _TEXT]
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(_http_url), _TEXT]
 Target: TypeAlias = Annotated[str, PlainValidator(_target), _TARGET]
+PricedTarget: TypeAlias = Annotated[str, PlainValidator(_priced), _TARGET]
 KindName: TypeAlias = Annotated[
     str, PlainValidator(_kind), WithJsonSchema({"type": "string", "enum": [*KINDS, *PRESETS]})
 ]

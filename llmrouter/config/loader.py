@@ -93,7 +93,7 @@ def load(
     findings = [*across(data, surroundings), *_new(findings, substitution.findings, document)]
     problems = [*document.findings, *((document.place(f.path, at_key=f.at_key), f) for f in findings)]
     if config is None or problems:
-        raise ConfigError(_report(problems, path)) from None
+        raise ConfigError(_report(problems, path))
     return Loaded(config, path, substitution.variables, MappingProxyType(substitution.unset), document)
 
 

@@ -21,6 +21,7 @@ from llmrouter.config.fields import (
     Limit,
     LogLevel,
     Percent,
+    PricedTarget,
     Reasoning,
     SchemaReference,
     SecretText,
@@ -333,7 +334,7 @@ class RouteConfig(DefaultsConfig):
         alias="schema",
         description="Structured output: a JSON Schema file (from this file's folder), or python:module:Model.",
     )
-    prices: dict[Target, PriceConfig] = Field(
+    prices: dict[PricedTarget, PriceConfig] = Field(
         default={}, description="USD per million tokens on this route; `*` stands for any part of a model's name."
     )
 
@@ -383,7 +384,7 @@ class RoutesConfig(Section):
         default={}, description="Endpoints with credentials. openai, anthropic and google need no entry."
     )
     defaults: DefaultsConfig = Field(default=DefaultsConfig(), description="What every route inherits.")
-    prices: dict[Target, PriceConfig] = Field(
+    prices: dict[PricedTarget, PriceConfig] = Field(
         default={},
         description="USD per million tokens; wins over the built-in table. `*` stands for any part of a model's name.",
     )

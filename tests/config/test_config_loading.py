@@ -13,10 +13,12 @@ import pytest
 
 from llmrouter.config.document import Place, parse
 from llmrouter.config.environment import read_dotenv
+from llmrouter.config.fields import KINDS, PRESETS
 from llmrouter.config.loader import Loaded, load
 from llmrouter.config.models import RoutesConfig
 from llmrouter.config.schema import json_schema
 from llmrouter.errors import ConfigError
+from llmrouter.providers import registry
 from llmrouter.types import Secret
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +117,18 @@ def test_a_finished_config_is_checked_for_its_providers_too() -> None:
         load(config, {})
 
 
+def test_a_finished_config_is_checked_for_repeated_targets_too() -> None:
+    config = RoutesConfig.model_validate({"routes": {"r": {"model": "openai/m", "fallbacks": ["openai/m"]}}})
+    with pytest.raises(ConfigError, match="already asks 'openai/m'"):
+        load(config, {})
+
+
+@pytest.mark.parametrize("pattern", ["python/*", "*/gpt-6*", "openai/ft:*", "local/llama-4/big"])
+def test_prices_take_patterns_of_targets(pattern: str) -> None:
+    found = load({"providers": {"local": {"kind": "openai"}}, "prices": {pattern: {"input": 0}}}, {})
+    assert found.config.prices[pattern].input == 0
+
+
 def test_without_a_source_and_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = load(None, {})
@@ -185,6 +199,7 @@ def test_a_line_of_dotenv_is_read(line: str, value: str) -> None:
         ("${NOPE:-}", ""),
         ("${EMPTY:-fallback}", "fallback"),
         ("${EMPTY}", ""),
+        ("${NOPE:-a $5 default}", "a $5 default"),
         ("$${A}", "${A}"),
         ("$A costs 5$", "$A costs 5$"),
         ("${INJECTED}", "x: [1]\n${A} !!python/name:os"),
@@ -282,7 +297,9 @@ def test_the_ledger_can_be_turned_off(tmp_path: Path) -> None:
 
 def test_a_schema_may_be_a_file_beside_the_routes_or_a_python_model(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("type: object", encoding="utf-8")
-    text = "routes: {a: {model: openai/m, schema: s.yaml}, b: {model: openai/m, schema: 'python:my.app:Model'}}"
+    (tmp_path / "s.json").write_text('{\n\t"type": "object"\n}', encoding="utf-8")
+    text = "routes: {a: {model: openai/m, schema: s.yaml}, b: {model: openai/m, schema: 'python:my.app:Model'}, "
+    text += "c: {model: openai/m, schema: s.json}}"
     found = loaded(tmp_path, text)
     assert found.config.routes["a"].output_schema == "s.yaml"
     assert found.file("s.yaml") == tmp_path / "s.yaml"
@@ -293,6 +310,10 @@ def test_the_names_of_kinds_and_presets_can_be_passed_in() -> None:
     data = {"providers": {"mine": {"kind": "new"}}, "routes": {"r": {"model": "handy/m"}}}
     found = load(data, {}, kinds=["new"], presets=["handy"])
     assert found.config.providers["mine"].kind == "new"
+
+
+def test_the_kinds_and_presets_known_here_are_those_that_providers_exist_for() -> None:
+    assert {*KINDS, *PRESETS} == set(registry.names())
 
 
 def test_a_loaded_file_tells_where_its_values_stand(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str, str, str | None]] = {
     "unset variable": (route("system: 'Hello ${WHO}'\n    model: openai/m"), 3, 13, "routes.r.system", "the variable WHO is not set", "${WHO:-a default}"),
     "unset variable in a duration": ("defaults: {deadline: '${D}'}", 1, 22, "defaults.deadline", "the variable D is not set", "set it"),
     "variable without a name": (route("system: 'a ${} b'\n    model: openai/m"), 3, 13, "routes.r.system", "`${` is not followed by a name", "write ${NAME}, or $${"),
+    "variable in a variable": (route("system: 'a ${A:-${B}} b'\n    model: openai/m"), 3, 13, "routes.r.system", "`${` is not followed by a name", "write ${NAME}, or $${"),
     "YAML that stops": ("routes:\n  r: {model: openai/m", 2, 22, "", "not valid YAML", None),
     "YAML with a tab": ("routes:\n\tr: 1", 2, 1, "", "not valid YAML", None),
     "undefined alias": ("routes: *nope", 1, 9, "", "not valid YAML: found undefined alias 'nope'", None),
