@@ -35,7 +35,7 @@ class Asking:
     async def once(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Answer:
         """Ask for a complete answer; one that fails its schema is asked for once more, with the validator's words."""
         started = time.monotonic()
-        completion = await self._complete(prepared, limit_s)
+        completion = await self._complete(walk, prepared, limit_s)
         try:
             return self.accept(walk, prepared, completion, time.monotonic() - started)
         except OutputInvalidError as error:
@@ -43,7 +43,7 @@ class Asking:
                 raise
             again = _asked_again(prepared, completion, error)
         started = time.monotonic()
-        completion = await self._complete(again, walk.limit_s(prepared))
+        completion = await self._complete(walk, again, walk.limit_s(prepared))
         return self.accept(walk, again, completion, time.monotonic() - started)
 
     def accept(self, walk: Walk[Prepared], prepared: Prepared, completion: Completion, seconds: float) -> Answer:
@@ -82,14 +82,14 @@ class Asking:
             )
         )
 
-    async def open(self, prepared: Prepared, limit_s: float) -> Reading:
+    async def open(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Reading:
         """Open a stream and read until its first content, which is where the call commits to it."""
         timeouts = prepared.timeouts
         limit, within = (
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
         until = time.monotonic() + within
-        client = self._connections.client(prepared.rung.provider)
+        client = await self._client(walk, prepared)
         try:
             wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
@@ -103,20 +103,27 @@ class Asking:
             raise
         return reading
 
-    async def _complete(self, prepared: Prepared, limit_s: float) -> Completion:
+    async def _client(self, walk: Walk[Prepared], prepared: Prepared) -> Any:
+        client = await self._connections.client(prepared.rung.provider)
+        if not walk.call.plan.warmed:  # only now: two imports at once would slow down the one that is needed first
+            walk.call.plan.warmed.append(True)
+            self._connections.warm(rung.provider for rung in walk.call.plan.rungs if rung.unusable is None)
+        return client
+
+    async def _complete(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Completion:
         if prepared.timeouts.watched:
-            return await self._watched(prepared, limit_s)
-        client = self._connections.client(prepared.rung.provider)
+            return await self._watched(walk, prepared, limit_s)
+        client = await self._client(walk, prepared)
         try:
             reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, "attempt", limit_s)
         return read(prepared.rung, prepared.rung.provider.codec.decode, reply)
 
-    async def _watched(self, prepared: Prepared, limit_s: float) -> Completion:
+    async def _watched(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Completion:
         """Stream underneath a complete answer, so that the first-token and idle limits hold for it."""
         until = time.monotonic() + limit_s
-        reading = await self.open(prepared, limit_s)
+        reading = await self.open(walk, prepared, limit_s)
         try:
             while await reading.pull("attempt", until, prepared.timeouts.idle) is not END:
                 pass

@@ -5,33 +5,74 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Any
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, TypeAlias
 
 from llmrouter.pipeline.runtime import Runtime, loop_closed
 from llmrouter.providers.base import Client, Provider
 
+_Opening: TypeAlias = tuple[Provider, "Future[Client]"]  # the provider is kept so that its id stays its own
+
 
 class Connections:
-    """Clients by the scope they belong to (a loop, or the blocking world) and the provider that opened them."""
+    """Clients by the scope they belong to (a loop, or the blocking world) and the provider that opened them.
+
+    Opening one imports its SDK, which takes up to a second: never on an event loop, and for fallbacks in the
+    background while the first rung is being asked, so that a fallback does not begin with an import.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._lock = threading.Lock()
-        self._clients: weakref.WeakKeyDictionary[Any, dict[int, tuple[Provider, Client]]] = weakref.WeakKeyDictionary()
+        self.forget()
         _forgetful.add(self)
 
-    def client(self, provider: Provider) -> Client:
-        """Return the open client of `provider` for whoever runs now. Imports its SDK the first time."""
-        scope = self._runtime.scope()
-        clients = self._clients.get(scope)
+    async def client(self, provider: Provider) -> Client:
+        """Return the open client of `provider` for whoever runs now; the first caller opens it."""
+        clients = self._clients.get(self._runtime.scope())
         found = clients.get(id(provider)) if clients is not None else None
-        if found is not None:
-            return found[1]
+        if found is not None and found[1].done():
+            return found[1].result()
+        opening, first = self._claim(provider)
+        if first:
+            await self._runtime.offload(self._open, provider, opening)
+        return await self._runtime.wait(opening, within=None)
+
+    def warm(self, providers: Iterable[Provider]) -> None:
+        """Open in the background what is not open yet."""
+        cold = [(provider, *self._claim(provider)) for provider in providers if not self._is_claimed(provider)]
+        mine = [(provider, opening) for provider, opening, first in cold if first]
+        if mine:
+            threading.Thread(target=self._open_all, args=(mine,), name="llmrouter-warm", daemon=True).start()
+
+    def _is_claimed(self, provider: Provider) -> bool:
+        clients = self._clients.get(self._runtime.scope())
+        return clients is not None and id(provider) in clients
+
+    def _claim(self, provider: Provider) -> tuple[Future[Client], bool]:
+        """Return the future client of `provider`, and whether the caller is the one who has to open it."""
         with self._lock:
-            clients = self._clients.setdefault(scope, {})
-            if id(provider) not in clients:
-                clients[id(provider)] = provider, provider.connect(self._runtime.world)
-            return clients[id(provider)][1]
+            clients = self._clients.setdefault(self._runtime.scope(), {})
+            found = clients.get(id(provider))
+            if found is not None:
+                return found[1], False
+            opening: Future[Client] = Future()
+            opening.set_running_or_notify_cancel()
+            clients[id(provider)] = provider, opening
+            return opening, True
+
+    def _open_all(self, mine: list[tuple[Provider, Future[Client]]]) -> None:
+        for provider, opening in mine:
+            self._open(provider, opening)
+
+    def _open(self, provider: Provider, opening: Future[Client]) -> None:
+        try:
+            opening.set_result(provider.connect(self._runtime.world))
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the client gets it
+            with self._lock:  # the next caller tries anew
+                for clients in self._clients.values():
+                    clients.pop(id(provider), None)
+            opening.set_exception(error)
 
     async def close(self) -> None:
         """Close the clients of the running scope; those of other, finished loops have nothing left to close."""
@@ -40,13 +81,13 @@ class Connections:
             clients = self._clients.pop(scope, {})
             for other in [other for other in self._clients if loop_closed(other)]:
                 del self._clients[other]
-        for _, client in clients.values():
-            await self._runtime.close(client)
+        for _, opening in clients.values():
+            await self._runtime.close(await self._runtime.wait(opening, within=None))
 
     def forget(self) -> None:
         """Drop every client without closing it: after a fork, the connections belong to the parent."""
         self._lock = threading.Lock()
-        self._clients = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[Any, dict[int, _Opening]] = weakref.WeakKeyDictionary()
 
 
 _forgetful: weakref.WeakSet[Connections] = weakref.WeakSet()

@@ -91,7 +91,7 @@ class Embedding:
 
     async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float) -> Vectors:
         started = time.monotonic()
-        client = self._pipeline.connections.client(batch.rung.provider)
+        client = await self._pipeline.connections.client(batch.rung.provider)
         timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
         wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
         try:

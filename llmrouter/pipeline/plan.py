@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmrouter.policy.outcomes import Actions
 from llmrouter.providers.base import Provider
-from llmrouter.types import EMPTY, Params, Schema, Usage
+from llmrouter.types import Params, Schema, Usage
 
 if TYPE_CHECKING:
     from llmrouter.policy.retry import Schedule
@@ -87,4 +87,4 @@ class RoutePlan:
     cache: CachePolicy | None = None
     on_break: Literal["error", "restart"] = "error"
     prompt_cache: str = "auto"
-    extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    warmed: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: fallbacks are being opened

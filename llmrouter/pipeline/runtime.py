@@ -47,6 +47,10 @@ class Runtime(Protocol):
         """Return the stream's next chunk, or END."""
         ...
 
+    async def offload(self, fn: Callable[..., T], /, *args: Any) -> T:
+        """Call something slow that is not I/O (an import): in the asynchronous world off the loop's thread."""
+        ...
+
     async def close(self, thing: Any) -> None:
         """Close a stream or client now."""
         ...
@@ -106,6 +110,9 @@ class BlockingRuntime:
     async def next(self, stream: Any, *, within: float | None) -> Any:
         return await self.call(next, stream, END, within=within)
 
+    async def offload(self, fn: Callable[..., T], /, *args: Any) -> T:
+        return fn(*args)
+
     async def close(self, thing: Any) -> None:
         thing.close()
 
@@ -143,7 +150,8 @@ class AsyncioRuntime:
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         async with asyncio.timeout(within):
             if getattr(getattr(fn, "__self__", None), "blocking", False):
-                return await asyncio.to_thread(fn, *args)
+                found = await asyncio.to_thread(fn, *args)
+                return await found if isinstance(found, Awaitable) else found
             return await fn(*args)
 
     async def next(self, stream: Any, *, within: float | None) -> Any:
@@ -151,6 +159,9 @@ class AsyncioRuntime:
             if getattr(stream, "blocking", False):
                 return await asyncio.to_thread(next, stream, END)
             return await anext(stream, END)
+
+    async def offload(self, fn: Callable[..., T], /, *args: Any) -> T:
+        return await asyncio.to_thread(fn, *args)
 
     async def close(self, thing: Any) -> None:
         closing = thing.close()

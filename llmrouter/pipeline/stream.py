@@ -99,7 +99,7 @@ class StreamCore:
             if stored is not None:
                 return stored
         try:
-            return await walk.attempt(prepared, pipeline.asking.open)
+            return await walk.attempt(prepared, partial(pipeline.asking.open, walk))
         except Exception as error:
             self._land(Crashed(error))
             raise
