@@ -76,11 +76,7 @@ def load(
     process = os.environ if environ is None else environ
     if source is None:
         source = process.get(FILE_VARIABLE) or (DEFAULT_FILE if FilePath(DEFAULT_FILE).is_file() else {})
-    path = None if isinstance(source, Mapping | RoutesConfig) else FilePath(source).expanduser()
-    if isinstance(source, RoutesConfig):
-        document = Document(source.model_dump(by_alias=True, exclude_unset=True))
-    else:
-        document = Document(dict(source)) if isinstance(source, Mapping) else _read(FilePath(source).expanduser())
+    path, document = _opened(source)
     substitution = Substitution(_environment(path, process))
     # A RoutesConfig is finished: a `${` in it is meant as it stands.
     data = document.data if isinstance(source, RoutesConfig) else substitution.apply(_without_notes(document.data))
@@ -95,6 +91,15 @@ def load(
     if config is None or problems:
         raise ConfigError(_report(problems, path))
     return Loaded(config, path, substitution.variables, MappingProxyType(substitution.unset), document)
+
+
+def _opened(source: str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig) -> tuple[FilePath | None, Document]:
+    if isinstance(source, RoutesConfig):
+        return None, Document(source.model_dump(by_alias=True, exclude_unset=True))
+    if isinstance(source, Mapping):
+        return None, Document(dict(source))
+    path = FilePath(source).expanduser()
+    return path, _read(path)
 
 
 def _read(path: FilePath) -> Document:
