@@ -208,13 +208,17 @@ def _conversation(
         if message.role == "system":
             (waiting if inline_system and turns else system).extend(_parts(message.parts))
             continue
-        if message.role == "assistant":
-            if waiting and turns[-1]["role"] == "user":
-                turns.append({"role": "system", "content": waiting})
-                waiting = []
-            _append(turns, "assistant", _assistant(message, origin, replays))
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = _blocks(message, origin, replays)
+        if not blocks:  # the API refuses an empty turn
+            continue
+        if role == "assistant" and waiting and turns[-1]["role"] == "user":
+            turns.append({"role": "system", "content": waiting})
+            waiting = []
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"].extend(blocks)
         else:
-            _append(turns, "user", _result(message) if message.role == "tool" else _parts(message.parts))
+            turns.append({"role": role, "content": blocks})
     if waiting and turns[-1]["role"] == "user":
         turns.append({"role": "system", "content": waiting})
     else:
@@ -225,13 +229,10 @@ def _conversation(
     return system, turns
 
 
-def _append(turns: list[Block], role: str, blocks: list[Block]) -> None:
-    if not blocks:  # the API refuses an empty turn
-        return
-    if turns and turns[-1]["role"] == role:
-        turns[-1]["content"].extend(blocks)
-    else:
-        turns.append({"role": role, "content": blocks})
+def _blocks(message: Message, origin: str, replays: bool) -> list[Block]:
+    if message.role == "assistant":
+        return _assistant(message, origin, replays)
+    return _result(message) if message.role == "tool" else _parts(message.parts)
 
 
 def _trim_prefill(turn: Block) -> None:
