@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from llmrouter.catalogue import Catalogue, Endpoint, ModelInfo
-from llmrouter.config.fields import BUILT_IN
+from llmrouter.config.fields import BUILT_IN, Surroundings
 from llmrouter.config.inherit import ad_hoc, chain, resolved
 from llmrouter.config.loader import Loaded
 from llmrouter.config.models import ParamsConfig, RouteConfig, RungConfig, TimeoutsConfig
@@ -24,7 +26,7 @@ from llmrouter.providers import registry
 from llmrouter.providers.base import Provider, ProviderSettings
 from llmrouter.schema import as_schema
 from llmrouter.store.keys import target_prefix
-from llmrouter.types import EMPTY, Params, Schema
+from llmrouter.types import EMPTY, Params, Schema, Usage
 
 DEADLINE_S: Final = 120.0
 _AD_HOC_KEPT: Final = 256  # routes made on the fly and remembered; a caller may build targets from user input
@@ -70,6 +72,19 @@ class Compiled:
         rungs = (rung for plan in self.plans.values() for rung in plan.rungs)
         return {rung.provider.settings.name: rung.unusable for rung in rungs if rung.unusable is not None}
 
+    def why_unusable(self, provider: Provider) -> str | None:
+        """Return why a provider cannot be asked, None if it can.
+
+        An entry that names variables which are not set is not completed from elsewhere: a missing URL would send the
+        key to the kind's usual host, and a missing key another host's.
+        """
+        unset = self.loaded.unset.get(provider.settings.name)
+        if unset:
+            return (
+                f"not set: {', '.join(unset)} (environment or .env), which providers.{provider.settings.name} asks for"
+            )
+        return provider.unusable()
+
     def provider(self, name: str, api: str | None = None) -> Provider:
         """Return the provider of this name, one object for all routes. Raises ConfigError for an unknown kind."""
         key = name, api
@@ -107,9 +122,12 @@ class Compiled:
     def _with_fallbacks(self, route: str, fallbacks: tuple[Any, ...]) -> RoutePlan:
         config = self.loaded.config
         base = resolved(config, route) if route in config.routes else self._target_config(route)
+        known = frozenset({*registry.names(), *config.providers})
+        context = Surroundings(providers=known, kinds=registry.names(), folder=self.loaded.folder)
         try:
             rungs = tuple(
-                RungConfig.model_validate({"model": each} if isinstance(each, str) else each) for each in fallbacks
+                RungConfig.model_validate({"model": each} if isinstance(each, str) else each, context=context)
+                for each in fallbacks
             )
         except ValidationError as error:
             said = "; ".join(str(detail["msg"]) for detail in error.errors())
@@ -153,7 +171,7 @@ class Compiled:
         provider = self.provider(name, rung.api)
         settings = provider.settings
         overrides = {target: rung.prices} if rung.prices is not None else dict(route.prices)
-        price = self.prices.resolve(target, kind=settings.kind, base_url=settings.base_url, overrides=overrides)
+        bill = Bill(self.prices, target, settings.kind, settings.base_url, overrides)
         info = self._info(target)
         retry = rung.retry
         return RungPlan(
@@ -164,9 +182,9 @@ class Compiled:
             timeouts=_timeouts(rung.timeouts),
             schedule=schedule(retry.attempts, retry.backoff, retry.initial, retry.max, retry.jitter),
             key_prefix=target_prefix(settings.kind, settings.base_url, settings.api or "", model),
-            bill=partial(_bill, self.prices, target, price, settings.kind, settings.base_url, overrides),
-            price=price,
-            unusable=provider.unusable(),
+            bill=bill,
+            price=bill.price,
+            unusable=self.why_unusable(provider),
             window=info.context_window,
             max_output=info.max_output_tokens,
             capabilities=info.capabilities,
@@ -177,12 +195,27 @@ class Compiled:
         return self.catalogue.model_info(target)
 
 
-def _bill(
-    prices: PriceTable, target: str, price: Any, kind: str, base_url: str | None, overrides: Any, usage: Any
-) -> int | None:
-    if not usage.others:
-        return None if price is None else int(price.nano_usd(usage))
-    return prices.cost(target, usage, price, kind=kind, base_url=base_url, overrides=overrides)
+class Bill:
+    """What usage of one target costs, in nano-USD; looks its price up again when a dated price has ended."""
+
+    __slots__ = ("_look_up", "_prices", "_target", "_until", "price")
+
+    def __init__(self, prices: PriceTable, target: str, kind: str, base_url: str | None, overrides: Any) -> None:
+        self._prices, self._target = prices, target
+        self._look_up = {"kind": kind, "base_url": base_url, "overrides": overrides}
+        self._resolve()
+
+    def _resolve(self) -> None:
+        self.price = self._prices.resolve(self._target, **self._look_up)
+        until = None if self.price is None else self.price.until
+        self._until = math.inf if until is None else until.timestamp()
+
+    def __call__(self, usage: Usage) -> int | None:
+        if time.time() >= self._until:
+            self._resolve()
+        if self.price is None or not usage.others:
+            return None if self.price is None else self.price.nano_usd(usage)
+        return self._prices.cost(self._target, usage, self.price, **self._look_up)
 
 
 def _params(params: ParamsConfig) -> Params:

@@ -6,14 +6,14 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, Unpack, overload
 
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import load
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError, StreamInterruptedError
 from llmrouter.explain import Plan, explain
-from llmrouter.pipeline.call import Call, make_call
+from llmrouter.pipeline.call import Call, ChatOptions, PlainOptions, make_call
 from llmrouter.pipeline.embedding import Embedding
 from llmrouter.pipeline.pipeline import Logged, Pipeline
 from llmrouter.pipeline.plan import RoutePlan
@@ -28,7 +28,7 @@ from llmrouter.types import Embeddings, Event, Message, MessagesLike, Response, 
 if TYPE_CHECKING:
     from llmrouter.config.models import RoutesConfig
 
-T = TypeVar("T")
+ParsedT = TypeVar("ParsedT")
 RouterT = TypeVar("RouterT", bound="_Face")
 Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig | None"
 
@@ -117,7 +117,7 @@ class _Face:
         """USD that this router has spent, as far as prices are known; failed attempts that were billed are in it."""
         return self._pipeline.books.total_usd
 
-    def explain(self, route: str, messages: MessagesLike, **options: Any) -> Plan:
+    def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""
         return explain(self._pipeline, self._call(route, messages, options))
 
@@ -151,7 +151,7 @@ class _Face:
         `max_input_price` is in USD per million tokens, `min_context` in tokens. Raises ValueError for an unknown need.
         """
         compiled = self._current()
-        usable = [name for name in compiled.endpoints if compiled.provider(name).unusable() is None]
+        usable = [name for name in compiled.endpoints if compiled.why_unusable(compiled.provider(name)) is None]
         return compiled.catalogue.recommend(
             (needs,) if isinstance(needs, str) else needs, budget, max_input_price, min_context, usable or None
         )
@@ -190,6 +190,12 @@ class Router(_Face):
         self._runtime = BlockingRuntime()
         super().__init__(source, watch=watch, environ=environ)
 
+    @overload
+    def chat(
+        self, route: str, messages: MessagesLike, *, schema: type[ParsedT], **options: Unpack[PlainOptions]
+    ) -> Response[ParsedT]: ...
+    @overload
+    def chat(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Response[Any]: ...
     def chat(self, route: str, messages: MessagesLike, **options: Any) -> Response[Any]:
         """Ask a route, or a target string, and return the answer.
 
@@ -199,7 +205,7 @@ class Router(_Face):
         """
         return drive(self._pipeline.chat(self._call(route, messages, options)))
 
-    def stream(self, route: str, messages: MessagesLike, **options: Any) -> Stream:
+    def stream(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Stream:
         """Ask as `chat` does and return the answer as it comes; the request is sent at the first iteration."""
         return Stream(StreamCore(self._pipeline, self._call(route, messages, options)))
 
@@ -235,11 +241,17 @@ class AsyncRouter(_Face):
         self._runtime = AsyncioRuntime()
         super().__init__(source, watch=watch, environ=environ)
 
+    @overload
+    async def chat(
+        self, route: str, messages: MessagesLike, *, schema: type[ParsedT], **options: Unpack[PlainOptions]
+    ) -> Response[ParsedT]: ...
+    @overload
+    async def chat(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Response[Any]: ...
     async def chat(self, route: str, messages: MessagesLike, **options: Any) -> Response[Any]:
         """Ask a route, or a target string, and return the answer; see `Router.chat`."""
         return await self._pipeline.chat(self._call(route, messages, options))
 
-    def stream(self, route: str, messages: MessagesLike, **options: Any) -> AsyncStream:
+    def stream(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> AsyncStream:
         """Ask as `chat` does and return the answer as it comes; not awaited itself, `async for` sends the request."""
         return AsyncStream(StreamCore(self._pipeline, self._call(route, messages, options)))
 
@@ -291,17 +303,27 @@ class Route(Generic[RouterT]):
         return f"Route({self.name!r})"
 
     @overload
-    def chat(self: Route[Router], messages: MessagesLike, **options: Any) -> Response[Any]: ...
+    def chat(
+        self: Route[Router], messages: MessagesLike, *, schema: type[ParsedT], **options: Unpack[PlainOptions]
+    ) -> Response[ParsedT]: ...
     @overload
-    async def chat(self: Route[AsyncRouter], messages: MessagesLike, **options: Any) -> Response[Any]: ...
+    def chat(self: Route[Router], messages: MessagesLike, **options: Unpack[ChatOptions]) -> Response[Any]: ...
+    @overload
+    async def chat(
+        self: Route[AsyncRouter], messages: MessagesLike, *, schema: type[ParsedT], **options: Unpack[PlainOptions]
+    ) -> Response[ParsedT]: ...
+    @overload
+    async def chat(
+        self: Route[AsyncRouter], messages: MessagesLike, **options: Unpack[ChatOptions]
+    ) -> Response[Any]: ...
     def chat(self, messages: MessagesLike, **options: Any) -> Any:
         """Call the router's `chat` with this route."""
         return self._router.chat(self.name, messages, **options)
 
     @overload
-    def stream(self: Route[Router], messages: MessagesLike, **options: Any) -> Stream: ...
+    def stream(self: Route[Router], messages: MessagesLike, **options: Unpack[ChatOptions]) -> Stream: ...
     @overload
-    def stream(self: Route[AsyncRouter], messages: MessagesLike, **options: Any) -> AsyncStream: ...
+    def stream(self: Route[AsyncRouter], messages: MessagesLike, **options: Unpack[ChatOptions]) -> AsyncStream: ...
     def stream(self, messages: MessagesLike, **options: Any) -> Any:
         """Call the router's `stream` with this route."""
         return self._router.stream(self.name, messages, **options)
@@ -318,7 +340,7 @@ class Route(Generic[RouterT]):
         """Call the router's `embed` with this route."""
         return self._router.embed(self.name, texts, dimensions, **options)
 
-    def explain(self, messages: MessagesLike, **options: Any) -> Plan:
+    def explain(self, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Call the router's `explain` with this route."""
         plan: Plan = self._router.explain(self.name, messages, **options)
         return plan

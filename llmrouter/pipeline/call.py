@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 from llmrouter.errors import CacheMissError, InvalidRequestError
 from llmrouter.messages import normalize
@@ -27,9 +27,37 @@ from llmrouter.units import duration
 CACHE_MODES: Final = ("use", "refresh", "bypass", "only")
 
 
+class PlainOptions(TypedDict, total=False):
+    """The keyword overrides of one call, but for `schema`; times are seconds, or text such as "30s"."""
+
+    system: str | None  # instead of the route's system prompt
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    tools: Sequence[Any] | None  # functions, Tool, or OpenAI-style dicts
+    tool_choice: Any  # auto, none, required, or a tool
+    reasoning: str | int | None  # none, low, medium, high, or a number of tokens
+    fallbacks: Sequence[Any] | None  # targets instead of the route's fallbacks
+    timeout: Any  # the attempt's limit, or a map of connect, attempt, first_token, idle, total
+    deadline: Any  # for the whole call
+    cache: Literal["use", "refresh", "bypass", "only"] | None
+    max_context_tokens: int | None
+    session: str | None  # keeps a conversation on one target, and on its provider-side prompt cache
+    metadata: Mapping[str, Any] | None  # tags for the log and the ledger; never sent
+    extra: Mapping[str, Any] | None  # sent as it is, beside everything else
+
+
+class ChatOptions(PlainOptions, total=False):
+    """The keyword overrides of one call."""
+
+    schema: Any  # JSON Schema, a pydantic model, or a reference as in routes.yaml
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The keyword overrides of one call; None leaves the route's own value."""
+    """ChatOptions, checked; None leaves the route's own value."""
 
     system: str | None = None
     temperature: float | None = None
