@@ -57,6 +57,7 @@ _BY_CODE: Final[Mapping[str, type[ProviderError]]] = {
     "deploymentnotfound": ModelNotFoundError,  # Azure
     "slow_down": OverloadedError,
     "server_is_overloaded": OverloadedError,
+    "overloaded": OverloadedError,
     "overloaded_error": OverloadedError,
     "engine_overloaded": OverloadedError,
     "tool_use_failed": MalformedResponseError,  # Groq: the request was fine, the model wrote no usable tool call

@@ -641,8 +641,28 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    "arguments choices content delta error finish_reason function id index logprobs message name prompt_tokens "
-    "reasoning reasoning_details refusal text tool_calls type usage".split()
+    [
+        "arguments",
+        "choices",
+        "content",
+        "delta",
+        "error",
+        "finish_reason",
+        "function",
+        "id",
+        "index",
+        "logprobs",
+        "message",
+        "name",
+        "prompt_tokens",
+        "reasoning",
+        "reasoning_details",
+        "refusal",
+        "text",
+        "tool_calls",
+        "type",
+        "usage",
+    ]
 )
 WIRE = st.recursive(
     JSON,
