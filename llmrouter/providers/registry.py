@@ -97,7 +97,7 @@ def settings(name: str, entry: Mapping[str, Any] | None, environ: Mapping[str, s
     """
     entry = entry or EMPTY
     kind = entry.get("kind") or name
-    if kind not in names():
+    if kind not in _KINDS and kind not in PRESETS and kind not in names():  # plugins are looked for last: on disk
         raise _unknown(name, kind, "kind" in entry and entry["kind"] is not None)
     known = _KINDS.get(kind) or _as_kind(PRESETS.get(kind))
 
