@@ -130,67 +130,154 @@ if TYPE_CHECKING:
         AsyncRouter as AsyncRouter,
     )
     from llmrouter.router import (
-        AsyncStream as AsyncStream,
     )
     from llmrouter.router import (
-        Route as Route,
     )
     from llmrouter.router import (
         Router as Router,
     )
     from llmrouter.router import (
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
         Stream as Stream,
     )
     from llmrouter.types import (
         Attempt as Attempt,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Document as Document,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Done as Done,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Embeddings as Embeddings,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Event as Event,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Image as Image,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Message as Message,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Reasoning as Reasoning,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Response as Response,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Restart as Restart,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Secret as Secret,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Text as Text,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         TokenCount as TokenCount,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Tool as Tool,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         ToolCall as ToolCall,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         ToolCallDelta as ToolCallDelta,
     )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
+    )
     from llmrouter.types import (
         Trim as Trim,
+    )
+    from llmrouter.route import Route as Route
+    from llmrouter.streams import (
+        AsyncStream as AsyncStream,
+        Stream as Stream,
     )
     from llmrouter.types import (
         Usage as Usage,
@@ -235,22 +322,22 @@ _HOME = {
     "disable_logging": "llmrouter.observe.log",
     "enable_logging": "llmrouter.observe.log",
     "AsyncRouter": "llmrouter.router",
-    "AsyncStream": "llmrouter.router",
-    "Route": "llmrouter.router",
+    "AsyncStream": "llmrouter.streams",
+    "Route": "llmrouter.route",
     "Router": "llmrouter.router",
-    "Stream": "llmrouter.router",
+    "Stream": "llmrouter.streams",
     "Attempt": "llmrouter.types",
-    "Document": "llmrouter.types",
+    "Document": "llmrouter.content",
     "Done": "llmrouter.types",
     "Embeddings": "llmrouter.types",
     "Event": "llmrouter.types",
-    "Image": "llmrouter.types",
+    "Image": "llmrouter.content",
     "Message": "llmrouter.types",
     "Reasoning": "llmrouter.types",
     "Response": "llmrouter.types",
     "Restart": "llmrouter.types",
-    "Secret": "llmrouter.types",
-    "Text": "llmrouter.types",
+    "Secret": "llmrouter.secret",
+    "Text": "llmrouter.content",
     "TokenCount": "llmrouter.types",
     "Tool": "llmrouter.types",
     "ToolCall": "llmrouter.types",

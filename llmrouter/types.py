@@ -1,21 +1,25 @@
 """The values that travel through llmrouter: messages, requests, completions, usage, events and responses.
 
-Everything here is frozen. Nothing does I/O, except that `Image.from_path` and `Document.from_path` read their file.
+Everything here is frozen, and nothing does I/O.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
+from llmrouter.content import Document as Document
+from llmrouter.content import Image as Image
+from llmrouter.content import Part as Part
+from llmrouter.content import Text as Text
+from llmrouter.content import media_type_of as media_type_of
 from llmrouter.errors import InvalidRequestError
+from llmrouter.secret import Secret as Secret
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "other"]
@@ -23,173 +27,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class Secret:
-    """A key that never shows itself: repr, str, format and pickle are redacted; `reveal()` is the only way out."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the key itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a Secret cannot be pickled")
-
-
 # ------------------------------------------------------------------------------------------------ messages
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Text: a part of a message, and the event of a stream that carries the next piece of the answer."""
-
-    text: str
-    cache: bool = False  # end of a stable prefix: providers that take explicit marks put one here
-
-
-_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"%PDF-", "application/pdf"),
-)
-
-
-def media_type_of(data: bytes) -> str | None:
-    """Return the media type that the first bytes of `data` declare, or None when they are not recognised."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "image/heic"
-    return next((media for magic, media in _MAGIC if data.startswith(magic)), None)
-
-
-def _recognised(data: bytes, declared: str | None, what: str) -> str:
-    media_type = declared or media_type_of(data)
-    if media_type is None:
-        raise InvalidRequestError(f"cannot tell the media type of this {what} from its bytes; pass media_type=")
-    return media_type
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image of a message: exactly one of `url` (never fetched by us) and `data` (base64) is set."""
-
-    url: str | None = None
-    data: str | None = field(default=None, repr=False)
-    media_type: str | None = None
-    detail: str | None = None  # OpenAI's low | high | auto
-    cache: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.url is None) == (self.data is None):
-            raise InvalidRequestError("an Image needs exactly one of url= and data= (base64)")
-
-    @classmethod
-    def from_bytes(cls, data: bytes, media_type: str | None = None, *, detail: str | None = None) -> Image:
-        """Make an image from its bytes; `media_type` None reads it from them. Raises InvalidRequestError if unknown."""
-        known = _recognised(data, media_type, "image")
-        return cls(data=base64.b64encode(data).decode("ascii"), media_type=known, detail=detail)
-
-    @classmethod
-    def from_path(cls, path: str | Path, *, detail: str | None = None) -> Image:
-        """Make an image from a file. Raises OSError when it cannot be read."""
-        return cls.from_bytes(Path(path).read_bytes(), detail=detail)
-
-    @classmethod
-    def from_base64(cls, data: str, media_type: str | None = None, *, detail: str | None = None) -> Image:
-        """Make an image from base64 text; `media_type` None reads it from the first bytes."""
-        known = media_type or _recognised(_decoded_head(data), None, "image")
-        return cls(data=data, media_type=known, detail=detail)
-
-    @classmethod
-    def from_url(cls, url: str, *, detail: str | None = None) -> Image:
-        """Make an image from a URL, which the provider fetches, or from a `data:` URL."""
-        embedded = _data_url(url)
-        if embedded is not None:
-            return cls(data=embedded[1], media_type=embedded[0], detail=detail)
-        return cls(url=url, detail=detail)
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document of a message (PDF, or plain text): exactly one of `url` and `data` (base64) is set."""
-
-    url: str | None = None
-    data: str | None = field(default=None, repr=False)
-    media_type: str | None = None
-    filename: str | None = None
-    cache: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.url is None) == (self.data is None):
-            raise InvalidRequestError("a Document needs exactly one of url= and data= (base64)")
-
-    @classmethod
-    def from_bytes(cls, data: bytes, media_type: str | None = None, *, filename: str | None = None) -> Document:
-        """Make a document from its bytes; `media_type` None reads it from them."""
-        known = _recognised(data, media_type, "document")
-        return cls(data=base64.b64encode(data).decode("ascii"), media_type=known, filename=filename)
-
-    @classmethod
-    def from_path(cls, path: str | Path) -> Document:
-        """Make a document from a file; `.txt` and `.md` are plain text. Raises OSError when it cannot be read."""
-        path = Path(path)
-        media_type = "text/plain" if path.suffix.lower() in (".txt", ".md") else None
-        return cls.from_bytes(path.read_bytes(), media_type, filename=path.name)
-
-    @classmethod
-    def from_base64(cls, data: str, media_type: str | None = None, *, filename: str | None = None) -> Document:
-        """Make a document from base64 text; `media_type` None reads it from the first bytes."""
-        known = media_type or _recognised(_decoded_head(data), None, "document")
-        return cls(data=data, media_type=known, filename=filename)
-
-    @classmethod
-    def from_url(cls, url: str, *, filename: str | None = None) -> Document:
-        """Make a document from a URL, which the provider fetches, or from a `data:` URL."""
-        embedded = _data_url(url)
-        if embedded is not None:
-            return cls(data=embedded[1], media_type=embedded[0], filename=filename)
-        return cls(url=url, filename=filename)
-
-
-def _decoded_head(data: str) -> bytes:
-    try:
-        return base64.b64decode(data[:64], validate=False)
-    except ValueError:
-        raise InvalidRequestError("data= is not base64; for raw bytes use from_bytes()") from None
-
-
-def _data_url(url: str) -> tuple[str, str] | None:
-    """Split `data:image/png;base64,AAAA` into media type and base64 text; None for any other URL."""
-    if not url.startswith("data:"):
-        return None
-    head, comma, data = url[5:].partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise InvalidRequestError("a data: URL must have the form data:<media type>;base64,<data>")
-    return head.removesuffix(";base64").partition(";")[0], data
-
-
-Part: TypeAlias = Text | Image | Document
 
 
 class ToolCall:
@@ -399,7 +237,7 @@ class Attempt:
 
     target: str
     outcome: str
-    error: Exception | None = None
+    error: BaseException | None = None
     reason: str | None = None
     seconds: float = 0.0
     waited_s: float = 0.0

@@ -14,8 +14,8 @@ from loguru import logger
 from llmrouter.units import show_usd
 
 if TYPE_CHECKING:
-    from llmrouter.pipeline.call import Call
-    from llmrouter.types import Attempt, Response
+    from llmrouter.pipeline.observer import Ended
+    from llmrouter.types import Response, Usage
 
 FORMAT = "{time:YYYY-MM-DD HH:mm:ss} | {level} | {message}"
 
@@ -56,60 +56,74 @@ def _share_default_sink() -> None:
     logger.add(sys.stderr, filter=lambda record: not str(record["name"]).startswith("llmrouter"))
 
 
-def answered(call: Call, response: Response[Any], *, prompts: bool, responses: bool) -> None:
-    """Log a call that has its answer."""
-    line = _line(call.plan.name, response.target, response.usage, response.latency_s, response.cost_usd)
+class LogObserver:
+    """Writes a line for each call, and for each rung that was skipped on its way."""
+
+    def __init__(self, *, prompts: bool = False, responses: bool = False) -> None:
+        self._prompts, self._responses = prompts, responses
+
+    def ended(self, end: Ended) -> None:
+        """Write the lines of a call that is over."""
+        route = end.call.plan.name
+        for each in end.attempts:
+            if each.outcome == "skipped":
+                logger.bind(route=route, target=each.target).info(
+                    "{} {} | skipped | {}", route, each.target, each.reason
+                )
+        if end.response is None:
+            _unanswered(end)
+        else:
+            _answered(end, end.response)
+        if self._prompts:
+            said = "\n".join(f"{message.role}: {message.text}" for message in end.call.messages)
+            logger.bind(route=route).info("{} prompt\n{}", route, said)
+        if self._responses and end.response is not None:
+            logger.bind(route=route).info("{} answer\n{}", route, end.response.content)
+
+
+def _answered(end: Ended, response: Response[Any]) -> None:
+    line = _line(response.route, response.target, response.usage, response.latency_s, response.cost_usd)
     logger.bind(
-        route=call.plan.name,
+        route=response.route,
         target=response.target,
         model=response.model,
+        outcome=end.outcome,
         input_tokens=response.input_tokens,
         output_tokens=response.output_tokens,
         cost_usd=response.cost_usd,
         latency_s=response.latency_s,
-        cached=response.cached,
-        stale=response.stale,
         finish_reason=response.finish_reason,
         attempts=len(response.attempts),
         request_id=response.request_id,
-        metadata=call.options.metadata,
-    ).info("{} | {}", line, _status(call, response))
-    if prompts:
-        said = "\n".join(f"{message.role}: {message.text}" for message in call.messages)
-        logger.bind(route=call.plan.name).info("{} prompt\n{}", call.plan.name, said)
-    if responses:
-        logger.bind(route=call.plan.name).info("{} answer\n{}", call.plan.name, response.content)
+        metadata=end.call.options.metadata,
+    ).info("{} | {}", line, _status(end, response))
 
 
-def failed(call: Call, error: BaseException, attempts: list[Attempt], seconds: float) -> None:
-    """Log a call that ended without an answer."""
-    name = type(error).__name__
-    target = next((each.target for each in reversed(attempts)), "-")
+def _unanswered(end: Ended) -> None:
+    status = f"failed {type(end.error).__name__}" if end.outcome == "failed" else end.outcome
+    last = next((each for each in reversed(end.attempts) if each.outcome != "skipped"), None)
+    target = last.target if last is not None else "-"
+    cost_usd = sum(each.cost_usd for each in end.attempts if each.cost_usd is not None)
+    line = _line(end.call.plan.name, target, last.usage if last is not None else None, end.seconds, cost_usd)
     logger.bind(
-        route=call.plan.name, target=target, error=name, latency_s=seconds, attempts=len(attempts),
-        metadata=call.options.metadata,
-    ).warning("{} | failed {}", _line(call.plan.name, target, None, seconds, 0.0), name)  # fmt: skip
+        route=end.call.plan.name,
+        target=target,
+        outcome=end.outcome,
+        error=type(end.error).__name__ if end.error is not None else None,
+        latency_s=end.seconds,
+        attempts=len(end.attempts),
+        metadata=end.call.options.metadata,
+    ).warning("{} | {}", line, status)
 
 
-def skipped(call: Call, attempts: tuple[Attempt, ...]) -> None:
-    """Log which rungs were skipped on the way to an answer, and why."""
-    for each in attempts:
-        if each.outcome == "skipped":
-            logger.bind(route=call.plan.name, target=each.target).info(
-                "{} {} | skipped | {}", call.plan.name, each.target, each.reason
-            )
-
-
-def _line(route: str, target: str, usage: Any, seconds: float, cost_usd: float | None) -> str:
+def _line(route: str, target: str, usage: Usage | None, seconds: float, cost_usd: float | None) -> str:
     counts = "0 in, 0 out" if usage is None else f"{usage.input_tokens} in, {usage.output_tokens} out"
     return f"{route} {target} | {counts} | {seconds:.2f}s | {show_usd(cost_usd)}"
 
 
-def _status(call: Call, response: Response[Any]) -> str:
-    if response.stale:
-        return "stale"
-    if response.cached:
-        return "cached"
-    targets = [rung.target for rung in call.plan.rungs]
-    place = targets.index(response.target) + 1 if response.target in targets else 1
+def _status(end: Ended, response: Response[Any]) -> str:
+    if end.outcome != "ok":
+        return end.outcome
+    targets = [rung.target for rung in end.call.plan.rungs]
+    place = targets.index(response.target) + 1
     return "ok" if place == 1 else f"fallback {place}/{len(targets)}"

@@ -67,7 +67,7 @@ class Asking:
         walk.attempts.append(record)
         return Answer(completion, parsed, usage, cost_usd)
 
-    def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: Exception | None = None) -> None:
+    def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: BaseException | None = None) -> None:
         """Price and record a stream that did not reach its end: what was reported, else what was counted."""
         prepared = reading.prepared
         usage = reading.usage_so_far() or self._books.estimated(prepared, reading.partial)
@@ -89,17 +89,22 @@ class Asking:
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
         until = time.monotonic() + within
-        client = await self._client(walk, prepared)
+        client, started = await self._client(walk, prepared), time.monotonic()
         try:
             wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, limit, within)
+        except BaseException:
+            self._cancelled(walk, prepared, started)
+            raise
         reading = Reading(self._runtime, prepared, wire)
         try:
             first = await reading.pull(limit, until)
             reading.first = () if first is END else first
-        except BaseException:
+        except BaseException as error:
             await self._runtime.protect(reading.close())
+            if not isinstance(error, Exception):
+                self._cancelled(walk, prepared, started)
             raise
         return reading
 
@@ -114,11 +119,21 @@ class Asking:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s)
         client = await self._client(walk, prepared)
+        started = time.monotonic()
         try:
             reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, "attempt", limit_s)
+        except BaseException:
+            self._cancelled(walk, prepared, started)
+            raise
         return read(prepared.rung, prepared.rung.provider.codec.decode, reply)
+
+    def _cancelled(self, walk: Walk[Prepared], prepared: Prepared, started: float) -> None:
+        """Record an attempt that nobody waits for any more: the provider has the prompt, and bills it."""
+        rung, usage = prepared.rung, self._books.estimated(prepared, "")
+        cost_usd, seconds = self._books.charge(rung, usage), time.monotonic() - started
+        walk.attempts.append(Attempt(rung.target, "cancelled", seconds=seconds, usage=usage, cost_usd=cost_usd))
 
     async def _watched(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Completion:
         """Stream underneath a complete answer, so that the first-token and idle limits hold for it."""
@@ -128,6 +143,9 @@ class Asking:
             while await reading.pull("attempt", until, prepared.timeouts.idle) is not END:
                 pass
             return reading.finish()
+        except BaseException as error:
+            self.abandon(walk, reading, "failed" if isinstance(error, Exception) else "cancelled", error)
+            raise
         finally:
             await self._runtime.protect(reading.close())
 

@@ -194,7 +194,7 @@ class Walk(Generic[ReadyT]):
         return "\n".join("  " + line.rstrip() for line in lines)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     text = error.message if isinstance(error, ProviderError) else str(error)
     line = " ".join(text.split())
     status = f" ({error.status})" if isinstance(error, ProviderError) and error.status is not None else ""

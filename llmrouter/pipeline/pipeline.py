@@ -6,7 +6,6 @@ Written once for both worlds; every wait goes through the Runtime.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,12 @@ from llmrouter.errors import (
     DeadlineExceededError,
     LLMRouterError,
 )
-from llmrouter.observe import log
 from llmrouter.pipeline.asking import Answer, Asking
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.flight import Crashed, Flight, Flights, Gone, Landed
+from llmrouter.pipeline.observer import Ended, Observer, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.pipeline.settle import Books, judge, respond
@@ -31,14 +30,6 @@ from llmrouter.types import Attempt, Completion, Response, Usage
 if TYPE_CHECKING:
     from llmrouter.store.cache import DiskCache
     from llmrouter.tokens.counter import TokenCounter
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """Whether the log may hold prompts and answers."""
-
-    prompts: bool = False
-    responses: bool = False
 
 
 class Pipeline:
@@ -52,7 +43,7 @@ class Pipeline:
         self.books = Books(counter)
         self.asking = Asking(runtime, self.connections, self.books)
         self.flights: Flights[Answer] = Flights()
-        self.logged = Logged()
+        self.observers: tuple[Observer, ...] = ()
 
     async def chat(self, call: Call) -> Response[Any]:
         """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
@@ -62,20 +53,30 @@ class Pipeline:
         except LLMRouterError as error:
             stale = self.stale(walk, error)
             if stale is None:
-                log.failed(call, error, walk.attempts, time.monotonic() - walk.started)
+                self.unanswered(walk, "failed", error)
                 raise
             response = stale
-        self.log(call, response)
+        except BaseException as error:
+            self.unanswered(walk, "cancelled" if not isinstance(error, Exception) else "failed", error)
+            raise
+        self.answered(walk, response)
         return response
 
     def walk(self, call: Call) -> Walk[Prepared]:
         """Return a walk down the call's chain, its clock started."""
         return Walk(self.runtime, call, partial(prepare, call, counter=self.counter))
 
-    def log(self, call: Call, response: Response[Any]) -> None:
-        """Write the call's line."""
-        log.skipped(call, response.attempts)
-        log.answered(call, response, prompts=self.logged.prompts, responses=self.logged.responses)
+    def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
+        """Tell the observers of a call that has its answer."""
+        end = Ended(walk.call, outcome_of(response), walk.attempts, response.latency_s, response)
+        for observer in self.observers:
+            observer.ended(end)
+
+    def unanswered(self, walk: Walk[Any], outcome: str, error: BaseException | None) -> None:
+        """Tell the observers of a call that ended without an answer."""
+        end = Ended(walk.call, outcome, walk.attempts, time.monotonic() - walk.started, error=error)
+        for observer in self.observers:
+            observer.ended(end)
 
     async def _rung(self, walk: Walk[Prepared], prepared: Prepared) -> Response[Any]:
         if prepared.key is None:

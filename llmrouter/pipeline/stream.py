@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmrouter.errors import LLMRouterError, StreamInterruptedError
-from llmrouter.observe import log
 from llmrouter.pipeline.asking import Answer
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
@@ -57,8 +56,8 @@ class StreamCore:
         except LLMRouterError as error:
             await self._fail("failed", error)
             raise
-        except BaseException:
-            await self._fail("cancelled", None)
+        except BaseException as error:
+            await self._fail("failed" if isinstance(error, Exception) else "cancelled", error)
             raise
         return self._pending.popleft()
 
@@ -176,7 +175,8 @@ class StreamCore:
         self.response = response
         self.ended = True
         self._pending.append(Done(response))
-        self._pipeline.log(self._call, response)
+        if self._walk is not None:
+            self._pipeline.answered(self._walk, response)
 
     def _land(self, outcome: Landed[Answer] | Crashed | Gone) -> None:
         if self._flight is not None:
@@ -184,7 +184,7 @@ class StreamCore:
             self._flight = None
             self._pipeline.flights.land(key, flight, outcome)
 
-    async def _fail(self, outcome: str, error: LLMRouterError | None) -> None:
+    async def _fail(self, outcome: str, error: BaseException | None) -> None:
         """End the stream before its end: close, book what was received, let followers go on."""
         self._pending.clear()
         if self.ended:
@@ -195,8 +195,8 @@ class StreamCore:
             self._pipeline.asking.abandon(self._walk, reading, outcome, error)
             await self._pipeline.runtime.protect(reading.close())
         self._land(Gone())
-        if error is not None and self._walk is not None:
-            log.failed(self._call, error, self._walk.attempts, time.monotonic() - self._walk.started)
+        if self._walk is not None:
+            self._pipeline.unanswered(self._walk, outcome, error)
 
 
 def _interrupted(reading: Reading, error: LLMRouterError) -> LLMRouterError:

@@ -1,0 +1,176 @@
+"""What Router and AsyncRouter have in common: the compiled file, and everything that needs no network."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
+
+from llmrouter.catalogue import ModelInfo
+from llmrouter.compile import Compiled, file_stamp
+from llmrouter.config.loader import load
+from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
+from llmrouter.explain import Plan, explain
+from llmrouter.observe.log import LogObserver, enable_logging
+from llmrouter.pipeline.call import Call, ChatOptions, make_call
+from llmrouter.pipeline.embedding import Embedding
+from llmrouter.pipeline.pipeline import Pipeline
+from llmrouter.pipeline.plan import RoutePlan
+from llmrouter.pipeline.runtime import Runtime
+from llmrouter.providers import registry
+from llmrouter.route import Route
+from llmrouter.store.cache import DiskCache
+from llmrouter.tokens.counter import TokenCounter
+from llmrouter.tokens.factors import Factors
+from llmrouter.types import MessagesLike, TokenCount
+
+if TYPE_CHECKING:
+    from llmrouter.config.models import RoutesConfig
+
+Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig | None"
+
+
+class BaseRouter:
+    """What both routers have in common: the compiled file, and everything that needs no network."""
+
+    _runtime: Runtime
+
+    def __init__(self, source: Source = None, *, watch: bool = False, environ: Mapping[str, str] | None = None) -> None:
+        self._source, self._environ, self._watch = source, environ, watch
+        self._reloading = threading.Lock()
+        loaded = load(source, environ, kinds=registry.names())
+        self._stamp = file_stamp(loaded.path)
+        self._compiled = Compiled(loaded)
+        config = loaded.config
+        folder = loaded.file(config.cache.dir)
+        cache = DiskCache(folder, config.cache.size_limit)
+        self._pipeline = Pipeline(self._runtime, cache, TokenCounter(Factors(folder)))
+        self._embedding = Embedding(self._pipeline)
+        self._use_logging()
+        self._warn_unusable()
+
+    # -------------------------------------------------------------------------------------- the file
+
+    def reload(self) -> bool:
+        """Read the file again and swap it in for the calls that start from now on; return whether that was done.
+
+        A file with mistakes changes nothing: the routes stay as they were, the mistakes are logged as an error and
+        kept in `reload_error`. Calls under way finish with the configuration they started with.
+        """
+        with self._reloading:
+            self._stamp = file_stamp(self._compiled.loaded.path)
+            try:
+                compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
+            except ConfigError as error:
+                from loguru import logger
+
+                self.reload_error = error
+                logger.error("the edited file is not used, the routes stay as they were\n{}", error)
+                return False
+            self.reload_error = None
+            self._compiled = compiled
+        self._use_logging()
+        self._warn_unusable()
+        return True
+
+    reload_error: ConfigError | None = None
+    """Why the last reload did not happen; None when it did."""
+
+    def _current(self) -> Compiled:
+        # One stat a call (about a microsecond) instead of a thread: the call after an edit sees the edit.
+        if self._watch and file_stamp(self._compiled.loaded.path) != self._stamp:
+            self.reload()
+        return self._compiled
+
+    def _use_logging(self) -> None:
+        section = self._compiled.loaded.config.logging
+        if section is not None:
+            enable_logging(section.level)
+            self._pipeline.observers = (LogObserver(prompts=section.prompts, responses=section.responses),)
+        else:
+            self._pipeline.observers = (LogObserver(),)
+
+    def _warn_unusable(self) -> None:
+        reasons = self._compiled.unusable()
+        if reasons:
+            from loguru import logger
+
+            told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
+            logger.warning("targets of these providers are skipped: {}", told)
+
+    # -------------------------------------------------------------------------------------- without network
+
+    @property
+    def routes(self) -> Mapping[str, Route[Self]]:
+        """The file's routes by name, in the order of the file."""
+        return {name: Route(self, name) for name in self._current().plans}
+
+    def plan(self, name: str) -> RoutePlan:
+        """Return what a route, or a target string, is compiled into. Raises RouteNotFoundError with near misses."""
+        return self._current().plan(name)
+
+    @property
+    def total_cost(self) -> float:
+        """USD that this router has spent, as far as prices are known; failed attempts that were billed are in it."""
+        return self._pipeline.books.total_usd
+
+    def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
+        """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""
+        return explain(self._pipeline, self._call(route, messages, options))
+
+    def count_tokens(self, target: str, messages: MessagesLike) -> TokenCount:
+        """Return the tokens that `target` (`provider/model`) sees for `messages`; see TokenCount for exactness."""
+        from llmrouter.messages import normalize
+
+        return self._pipeline.counter.count(target, normalize(messages))
+
+    def models(self, provider: str | None = None) -> list[ModelInfo]:
+        """List the known models of one provider of the file, or of all. Raises RouteNotFoundError for no provider."""
+        try:
+            return self._current().catalogue.models(provider)
+        except KeyError:
+            raise RouteNotFoundError(str(provider), sorted(registry.names())) from None
+
+    def model_info(self, target: str) -> ModelInfo:
+        """Return what is known of a model: context window, prices, capabilities; None where it is not known."""
+        return self._current().catalogue.model_info(target)
+
+    def recommend(
+        self,
+        needs: Sequence[str] | str = (),
+        budget: Any = None,
+        max_input_price: float | None = None,
+        min_context: int | None = None,
+    ) -> list[ModelInfo]:
+        """Return the models that have all of `needs`, cheapest first, of the providers that have a key.
+
+        `budget` keeps the cheapest third ("low"), two thirds ("medium") or all ("high") of what fits;
+        `max_input_price` is in USD per million tokens, `min_context` in tokens. Raises ValueError for an unknown need.
+        """
+        compiled = self._current()
+        usable = [name for name in compiled.endpoints if compiled.why_unusable(compiled.provider(name)) is None]
+        return compiled.catalogue.recommend(
+            (needs,) if isinstance(needs, str) else needs, budget, max_input_price, min_context, usable or None
+        )
+
+    def _call(self, route: str, messages: MessagesLike, options: Mapping[str, Any]) -> Call:
+        plan = self._current().plan(route, options.get("fallbacks"))
+        return make_call(plan, messages, options)
+
+    def _embed_call(self, route: str, options: Mapping[str, Any]) -> Call:
+        plan = self._current().plan(route)
+        allowed = ("timeout", "deadline", "metadata")
+        unknown = next((name for name in options if name not in allowed), None)
+        if unknown is not None:
+            raise TypeError(f"unknown keyword {unknown!r} of embed; it takes dimensions, {', '.join(allowed)}")
+        call = make_call(plan, "", options)
+        return call.embedding()
+
+
+def texts_of(texts: str | Sequence[str]) -> list[str]:
+    found = [texts] if isinstance(texts, str) else list(texts)
+    for index, text in enumerate(found):
+        if not isinstance(text, str):
+            raise InvalidRequestError(f"texts[{index}]: expected text, got {type(text).__name__}")
+    return found

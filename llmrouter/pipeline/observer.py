@@ -1,0 +1,37 @@
+"""What the corridor tells the outside: each call once, when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llmrouter.pipeline.call import Call
+from llmrouter.types import Attempt, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call that is over.
+
+    `outcome` is ok, cached, stale, failed, cancelled (its task was, or Ctrl-C came) or abandoned (its reader left the
+    stream). `response` is None unless there is an answer, `error` None unless it failed. `seconds` is the whole call.
+    """
+
+    call: Call
+    outcome: str
+    attempts: Sequence[Attempt]
+    seconds: float
+    response: Response[Any] | None = None
+    error: BaseException | None = None
+
+
+class Observer(Protocol):
+    """Somebody who is told of every call: the log, the ledger, metrics. Must be quick and may not raise."""
+
+    def ended(self, end: Ended) -> None: ...
+
+
+def outcome_of(response: Response[Any]) -> str:
+    """Return the outcome of a call that has its answer."""
+    return "stale" if response.stale else "cached" if response.cached else "ok"
