@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
 
 from llmrouter.errors import ConfigError
 from llmrouter.providers.base import Provider, ProviderSettings
@@ -176,6 +175,9 @@ def _proxy(told: str | None, url: str, environ: Mapping[str, str]) -> str | None
     found = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
     if found is None:
         return None
+    # Imported late: it loads half of the standard library's HTTP.
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
+
     place = host if parts.port is None else f"{host}:{parts.port}"
     if proxy_bypass_environment(place, {"no": _variable(environ, "no_proxy") or ""}):
         return None
