@@ -56,13 +56,19 @@ class Plan:
     worst_seconds: float
     worst_usd: float | None
 
+    @property
+    def title(self) -> str:
+        """The route and its worst case, in one line."""
+        worst = f"worst case {self.worst_seconds:.1f}s and {show_usd(self.worst_usd)}"
+        return f"route {self.route}: deadline {self.deadline_s:g}s, {worst}"
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table as text: a header, then a row for each rung."""
+        return [_HEADER, *(_row(number, rung) for number, rung in enumerate(self.rungs, 1))]
+
     def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [
-            ("#", "target", "tokens", "attempts", "worst time", "worst cost", "cache", "note")
-        ]
-        rows += [_row(number, rung) for number, rung in enumerate(self.rungs, 1)]
-        total = f"deadline {self.deadline_s:g}s, worst case {self.worst_seconds:.1f}s and {show_usd(self.worst_usd)}"
-        return f"route {self.route}: {total}\n{table(rows)}"
+        return f"{self.title}\n{table(self.rows)}"
 
 
 def explain(pipeline: Pipeline, call: Call) -> Plan:

@@ -38,8 +38,7 @@ class EventStream:
         The standard drops it; providers' last event (`[DONE]`, a final usage) is too valuable to lose for a newline.
         """
         rest, self._rest = self._rest, b""
-        events = [event for event in (self._line(rest), self._line(b"")) if event is not None]
-        return events
+        return [event for event in (self._line(rest), self._line(b"")) if event is not None]
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         data = self._rest + chunk
