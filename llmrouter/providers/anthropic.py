@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llmrouter.dialects import anthropic_lacks
 from llmrouter.errors import AuthenticationError, LLMRouterError, MalformedResponseError
-from llmrouter.providers.anthropic_encode import forces_tool
+from llmrouter.providers.anthropic_encode import chooses_tool
 from llmrouter.providers.anthropic_messages import MessagesCodec
 from llmrouter.providers.anthropic_models import traits
 from llmrouter.providers.base import Codec, ProviderSettings, WireCall, WireReply, World
@@ -64,7 +64,7 @@ class AnthropicProvider:
         accepts = traits(request.model)
         if accepts.forced_tools:
             return None
-        if forces_tool(request, accepts):
+        if chooses_tool(request):
             return "a forced tool choice (this model decides itself; use tool_choice auto)"
         lack = anthropic_lacks(request.schema.json) if request.schema else None
         return f"structured output with {lack}" if lack else None

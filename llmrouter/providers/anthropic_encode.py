@@ -34,7 +34,8 @@ def encode(request: Request, origin: str, *, sampling: bool = True, inline_syste
     generations: temperature and top_p from Claude 4.7 on, top_p beside temperature from 4.1 on, both while thinking.
     """
     accepts = traits(request.model)
-    thinking = _thinking(request, accepts)
+    by_tool = answers_by_tool(request, accepts)
+    thinking = _thinking(request, accepts, by_tool)
     body: dict[str, Any] = {"model": request.model, **_limits(request.params, thinking, accepts)}
     messages = safe_tool_ids(request.messages)
     if not accepts.prefill or thinking or request.schema is not None:
@@ -42,15 +43,15 @@ def encode(request: Request, origin: str, *, sampling: bool = True, inline_syste
     replays = thinking is None or _thinks(thinking)
     system, turns = _conversation(messages, origin, accepts.inline_system and inline_system, replays)
     _put(body, "thinking", _bound(thinking, turns) if accepts.binds_thinking else thinking)
-    tools = _tools(request, accepts)
+    tools = _tools(request, accepts, by_tool)
     _mark(request, tools, system, turns)
     if system:
         body["system"] = system
     body["messages"] = turns
     if tools:
         body["tools"] = tools
-        _put(body, "tool_choice", _tool_choice(request, accepts))
-    _put(body, "output_config", _output_config(request, accepts))
+        _put(body, "tool_choice", _tool_choice(request, by_tool))
+    _put(body, "output_config", _output_config(request, accepts, by_tool))
     if sampling and accepts.sampling and not _thinks(thinking):
         body.update(_samplers(request.params, accepts))
     body.update(request.params.extra)
@@ -84,7 +85,7 @@ def _samplers(params: Params, accepts: ClaudeTraits) -> dict[str, Any]:
     return found
 
 
-def _thinking(request: Request, accepts: ClaudeTraits) -> Block | None:
+def _thinking(request: Request, accepts: ClaudeTraits, by_tool: bool) -> Block | None:
     """Return the `thinking` field, None to leave it out."""
     asked = request.params.reasoning
     if asked is None:
@@ -95,7 +96,7 @@ def _thinking(request: Request, accepts: ClaudeTraits) -> Block | None:
     if accepts.adaptive and (isinstance(asked, str) or not accepts.budgets):
         # Without `display` the newer models send thinking blocks with no text in them.
         return {"type": "adaptive", "display": "summarized"} if accepts.hides_thinking else {"type": "adaptive"}
-    if forces_tool(request, accepts):
+    if by_tool or chooses_tool(request):
         return None  # the API refuses a budget beside a forced tool; the tool is what the caller cannot do without
     budget = asked if isinstance(asked, int) else _BUDGETS.get(asked)
     if budget is None:
@@ -121,10 +122,10 @@ def _effort(request: Request, accepts: ClaudeTraits) -> str | None:
     return next((effort for effort, budget in _BUDGETS.items() if asked <= budget), "high")
 
 
-def _output_config(request: Request, accepts: ClaudeTraits) -> dict[str, Any]:
+def _output_config(request: Request, accepts: ClaudeTraits, by_tool: bool) -> dict[str, Any]:
     config: dict[str, Any] = {}
     _put(config, "effort", _effort(request, accepts))
-    if request.schema is not None and not answers_by_tool(request, accepts):
+    if request.schema is not None and not by_tool:
         config["format"] = {"type": "json_schema", "schema": for_anthropic(request.schema.json)}
     return config
 
@@ -152,15 +153,14 @@ def answers_by_tool(request: Request, accepts: ClaudeTraits) -> bool:
     return not accepts.native_schema or (accepts.forced_tools and anthropic_lacks(request.schema.json) is not None)
 
 
-def forces_tool(request: Request, accepts: ClaudeTraits) -> bool:
-    """Tell whether the model has no choice but to call a tool."""
-    chosen = bool(request.tools) and request.tool_choice not in (None, "auto", "none")
-    return chosen or answers_by_tool(request, accepts)
+def chooses_tool(request: Request) -> bool:
+    """Tell whether the caller leaves the model no choice but to call a tool."""
+    return bool(request.tools) and request.tool_choice not in (None, "auto", "none")
 
 
-def _tools(request: Request, accepts: ClaudeTraits) -> list[Block]:
+def _tools(request: Request, accepts: ClaudeTraits, by_tool: bool) -> list[Block]:
     tools = [_tool(tool, accepts) for tool in request.tools]
-    if request.schema is not None and answers_by_tool(request, accepts):
+    if request.schema is not None and by_tool:
         tools.append(
             {
                 "name": ANSWER_TOOL,
@@ -179,9 +179,9 @@ def _tool(tool: Tool, accepts: ClaudeTraits) -> Block:
     return block
 
 
-def _tool_choice(request: Request, accepts: ClaudeTraits) -> Block | None:
+def _tool_choice(request: Request, by_tool: bool) -> Block | None:
     choice = request.tool_choice
-    if answers_by_tool(request, accepts):
+    if by_tool:
         only_answer = not request.tools or choice == "none"
         return {"type": "tool", "name": ANSWER_TOOL} if only_answer else {"type": "any"}
     if choice is None:

@@ -61,7 +61,7 @@ _SPENT: Final = frozenset(
     }
 )
 
-# The API calls all of these `invalid_request_error`, status 400: only the words tell them apart.
+# All of these come as a plain `invalid_request_error` or throttling: only the words tell them apart.
 _BY_PROSE: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     # recorded Aug 2026: "prompt is too long: 3333404 tokens > 200000 maximum"
     (re.compile(r"prompt is too long(?:: (?P<used>\d+) tokens > (?P<limit>\d+) maximum)?"), ContextLengthError),
@@ -73,6 +73,8 @@ _BY_PROSE: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     (re.compile(r"credit balance is too low"), QuotaError),
     # Console spend limit: "You have reached your specified API usage limits. You will regain access on ..."
     (re.compile(r"reached your specified (?:\w+ )?API usage limits"), QuotaError),
+    # Bedrock's daily allowance: "Too many tokens per day, please wait before trying again."
+    (re.compile(r"too many tokens per day", re.IGNORECASE), QuotaError),
     # anthropics/claude-code, many reports: "Output blocked by content filtering policy"
     (re.compile(r"blocked by content filtering policy"), ContentFilterError),
     # Bedrock says "The provided model identifier is invalid." with a ValidationException
@@ -118,7 +120,7 @@ def _facts(headers: Mapping[str, str], body: Any) -> tuple[str | None, str, str 
         return kind, message if isinstance(message, str) else "", None
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    given, message = error.get("type"), error.get("message")
+    given, message = error.get("type") or error.get("status"), error.get("message")  # `status` is Vertex's word
     return (
         given if isinstance(given, str) else kind,
         message if isinstance(message, str) else "",
@@ -138,7 +140,7 @@ def _class(
         return QuotaError, None
     if cls is RateLimitError and headers.get("x-should-retry") == "false":
         return QuotaError, None
-    if cls is BadRequestError:
+    if cls in (BadRequestError, RateLimitError):
         for pattern, meant in _BY_PROSE:
             found = pattern.search(message)
             if found:

@@ -1,6 +1,7 @@
 """Claude on Amazon Bedrock: the Messages protocol in AWS's wrapping, through Anthropic's own SDK.
 
-Model ids are Bedrock's (`anthropic.claude-opus-5-v1:0`, `us.anthropic.claude-...`, inference profile ARNs of Claude).
+Model ids are Bedrock's: `anthropic.claude-opus-5-v1:0`, `us.anthropic.claude-...`, or the ARN of an inference profile
+(one that hides the model's name is asked as the oldest Claude, since nothing tells what it accepts).
 Signed in by `api_key` (a Bedrock bearer token), else by whatever AWS's own chain of credentials finds.
 """
 
@@ -51,7 +52,8 @@ class BedrockProvider(AnthropicProvider):
 
     def lacks(self, request: Request) -> str | None:
         """Return what `request` needs that Bedrock, or the model, cannot carry; None when nothing."""
-        if "claude" not in request.model.lower():
+        model = request.model.lower()
+        if "claude" not in model and not model.startswith("arn:"):  # an ARN may hide the model's name
             return "a model other than Claude (on Bedrock, only Anthropic's models are spoken here)"
         if any(_by_url(message) for message in request.messages):
             return "images or documents by URL (on Bedrock they go as data)"

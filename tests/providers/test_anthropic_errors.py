@@ -140,6 +140,7 @@ def test_the_request_id_comes_from_the_header_else_from_the_body() -> None:
         (408, "ModelTimeoutException", "no", ServerError),
         (424, "ModelErrorException", "no", ServerError),
         (429, "ThrottlingException", "Too many tokens", RateLimitError),
+        (429, "ThrottlingException", "Too many tokens per day, please wait before trying again.", QuotaError),
         (429, "ModelNotReadyException", "no", OverloadedError),
         (503, "ServiceUnavailableException", "no", OverloadedError),
     ],
@@ -150,6 +151,12 @@ def test_bedrock_names_its_exception_in_a_header(
     headers = {"x-amzn-ErrorType": f"{exception}:http://internal.amazon.com/", "x-amzn-RequestId": "abc"}
     found = classified(status, {"message": message}, headers)
     assert (type(found), found.message, found.code, found.request_id) == (cls, message, exception, "abc")
+
+
+def test_vertex_names_its_status_in_the_body() -> None:
+    body = {"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}
+    found = classified(429, body)
+    assert (type(found), found.message, found.code) == (RateLimitError, "Quota exceeded", "RESOURCE_EXHAUSTED")
 
 
 def test_a_page_in_between_is_shown_by_its_beginning() -> None:

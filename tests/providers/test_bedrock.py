@@ -198,6 +198,7 @@ def test_a_broken_frame_is_malformed(broken: bytes) -> None:
     ("request_", "lack"),
     [
         (REQUEST, None),
+        (Request("arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc", REQUEST.messages), None),
         (Request("amazon.nova-pro-v1:0", REQUEST.messages), "other than Claude"),
         (Request(MODEL, (Message("user", (Image(url="http://x/a.png"),)),)), "by URL"),
         (Request(MODEL, (Message("user", (Document(url="http://x/a.pdf"),)),)), "by URL"),
