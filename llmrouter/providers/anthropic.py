@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from llmrouter.dialects import anthropic_lacks
-from llmrouter.errors import AuthenticationError, LLMRouterError, MalformedResponseError
+from llmrouter.errors import LLMRouterError
 from llmrouter.providers.anthropic_encode import chooses_tool
 from llmrouter.providers.anthropic_messages import MessagesCodec
 from llmrouter.providers.anthropic_models import traits
@@ -83,10 +83,6 @@ class AnthropicProvider:
 
         if isinstance(error, anthropic.APIStatusError):
             return self.codec.error(error.status_code, error.response.headers, error.body)
-        if isinstance(error, anthropic.APIResponseValidationError):
-            return MalformedResponseError(error.message, status=error.status_code, body=error.body)
-        if isinstance(error, anthropic.CredentialsError):
-            return AuthenticationError(str(error))
         return translate_transport(error)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import Any, Final, TypeAlias
@@ -319,7 +318,7 @@ def _document(document: Document) -> Block:
 def _plain_text(data: str) -> str:
     try:
         return base64.b64decode(data).decode("utf-8", "replace")
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise InvalidRequestError("a text document's data= is not base64; for raw bytes use from_bytes()") from None
 
 

@@ -21,7 +21,7 @@ from llmrouter.errors import (
     RequestTimeoutError,
 )
 from llmrouter.providers.anthropic import AnthropicProvider, provider
-from llmrouter.providers.base import ProviderSettings, WireCall, WireTimeouts
+from llmrouter.providers.base import ProviderSettings, WireCall, WireReply, WireTimeouts
 from llmrouter.types import Message, Params, Private, Request, Schema, Secret, Text, Tool
 from tests.conftest import FaultServers
 from tests.servers import replies
@@ -255,6 +255,8 @@ def test_there_are_no_embeddings() -> None:
     assert codec.embed_batch == 0
     with pytest.raises(LLMRouterError, match="no embeddings"):
         codec.encode_embed(MODEL, ["text"], None)
+    with pytest.raises(LLMRouterError, match="no embeddings"):
+        codec.decode_embed(WireReply({}))
 
 
 def test_making_a_provider_imports_no_sdk() -> None:

@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llmrouter.errors import InvalidRequestError
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
@@ -363,6 +362,11 @@ def test_images_and_documents_take_their_wire_form(part: Image | Document, block
     assert encoded(Message("user", (part,)))["messages"] == [turn("user", block)]
 
 
+def test_a_text_document_that_is_no_base64_is_refused_with_the_remedy() -> None:
+    with pytest.raises(InvalidRequestError, match="use from_bytes"):
+        encoded(Message("user", (Document(data="x", media_type="text/plain"),)))
+
+
 def test_a_prefill_stays_where_the_model_continues_it_without_its_trailing_space() -> None:
     assert encoded(USER, Message("assistant", "The answer is "))["messages"][-1] == turn(
         "assistant", text("The answer is")
@@ -396,6 +400,12 @@ def thoughtful(origin: str = "anthropic") -> Message:
 
 def test_own_blocks_go_back_verbatim_but_for_blank_text() -> None:
     assert encoded(USER, thoughtful(), USER)["messages"][1] == turn("assistant", THOUGHT, SAID)
+
+
+def test_private_data_that_holds_no_blocks_is_left_out() -> None:
+    damaged = replace(ANSWER, private=(Private("anthropic", ["garbage", SAID]),))
+    assert encoded(USER, damaged, USER)["messages"][1] == turn("assistant", SAID)
+    assert encoded(USER, replace(ANSWER, private=(Private("anthropic", 7),)), USER)["messages"][1]["content"] == [SAID]
 
 
 def test_foreign_blocks_are_never_sent() -> None:

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llmrouter.errors import AuthenticationError, MalformedResponseError, OverloadedError, RateLimitError
 from llmrouter.providers import bedrock
@@ -22,6 +21,7 @@ from tests.conftest import FaultServers
 from tests.providers.test_anthropic_client import call, connected, failure, pieces
 from tests.servers.protocols import ANTHROPIC, Answer
 from tests.servers.replies import Reply, json_reply
+from tests.servers.wire import cut
 from tests.worlds import Face
 
 pytest.importorskip("botocore", reason="needs the extra: pip install 'llmrouter[bedrock]'")
@@ -87,7 +87,7 @@ def test_a_chat_goes_to_the_models_own_path_with_the_version_in_the_body(
 
 
 def test_a_stream_of_frames_is_read_as_events(face: Face, fault_server: FaultServers) -> None:
-    server = fault_server(streamed(frames("Hello there.")))
+    server = fault_server(streamed(cut(b"".join(frames("Hello there.")), seed=1)).delayed(0.001))
     claude = opened(server.url)
     with connected(face, claude) as client:
         stream = face.run(client.open, call(claude, REQUEST, stream=True))
