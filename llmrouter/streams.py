@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from llmrouter.errors import StreamInterruptedError
 from llmrouter.pipeline.runtime import END, End, drive
 from llmrouter.pipeline.stream import StreamCore
-from llmrouter.types import Event, Message, Response, Restart, Text
+from llmrouter.types import Event, Message, Response, Text
 
 
 class _OpenStream:
@@ -17,7 +16,6 @@ class _OpenStream:
 
     def __init__(self, core: StreamCore) -> None:
         self._core = core
-        self._handed_out = False
 
     @property
     def response(self) -> Response[Any]:
@@ -33,15 +31,9 @@ class _OpenStream:
 
     def _text(self, event: Event) -> str | None:
         """Return the text of an event for a reader of plain text, to whom nothing can be taken back."""
-        if isinstance(event, Restart) and self._handed_out:
-            interrupted = StreamInterruptedError(
-                f"the stream broke and was started again on {event.target}, but text was already handed out; "
-                "read .events() to follow a restart"
-            )
-            raise interrupted from event.error
         if not isinstance(event, Text):
             return None
-        self._handed_out = True
+        self._core.handed_out = True
         return event.text
 
     def __del__(self) -> None:
@@ -60,11 +52,7 @@ class Stream(_OpenStream):
 
     def __next__(self) -> str:
         while (event := drive(self._core.next())) is not END:
-            try:
-                text = self._text(event)
-            except StreamInterruptedError:
-                self.close()
-                raise
+            text = self._text(event)
             if text is not None:
                 return text
         raise StopIteration
@@ -113,11 +101,7 @@ class AsyncStream(_OpenStream):
 
     async def __anext__(self) -> str:
         while (event := await self._core.next()) is not END:
-            try:
-                text = self._text(event)
-            except StreamInterruptedError:
-                await self.close()
-                raise
+            text = self._text(event)
             if text is not None:
                 return text
         raise StopAsyncIteration

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from llmrouter.errors import StreamInterruptedError
+from llmrouter.errors import LLMRouterError, StreamInterruptedError
 from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, End, Runtime
 from llmrouter.types import Completion, Delta, Text, Usage
 
 T = TypeVar("T")
+
+_LINGER_S: Final = 0.05  # how long the end of the body may take after the answer's last word
 
 
 class Reading:
@@ -41,14 +43,33 @@ class Reading:
             try:
                 chunk = await self._runtime.next(self._wire, within=max(within, 0.0))
             except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+                if self._is_whole():  # what failed after the last word does not concern the answer
+                    return END
                 raise_as_ours(self._rung, error, "idle" if idle else limit, within)
             if chunk is END:
-                break
+                return END
             deltas: Sequence[Delta] = self._read(self._decoder.feed, chunk)
             if deltas:
                 self.text.extend(delta.text for delta in deltas if isinstance(delta, Text))
                 return deltas
+        await self._drain()
         return END
+
+    def _is_whole(self) -> bool:
+        try:
+            self._read(self._decoder.finish)
+        except LLMRouterError:
+            return False
+        return True
+
+    async def _drain(self) -> None:
+        """Read the end of the body, which follows the terminal event: only then can another call use the connection."""
+        until = time.monotonic() + _LINGER_S
+        try:
+            while await self._runtime.next(self._wire, within=max(until - time.monotonic(), 0.0)) is not END:
+                pass
+        except Exception:  # noqa: BLE001 - the answer is whole; `close` drops the connection instead
+            return
 
     def _read(self, decode: Callable[..., T], *args: Any) -> T:
         try:

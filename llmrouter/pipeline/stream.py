@@ -12,7 +12,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llmrouter.errors import LLMRouterError, StreamInterruptedError
+from llmrouter.errors import LLMRouterError, ProviderError, StreamInterruptedError
 from llmrouter.pipeline.asking import Answer
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
@@ -40,6 +40,7 @@ class StreamCore:
         self._pending: deque[Event] = deque()
         self.response: Response[Any] | None = None
         self.ended = False
+        self.handed_out = False  # whether text went to a reader from whom nothing can be taken back
 
     @property
     def opened(self) -> bool:
@@ -151,6 +152,8 @@ class StreamCore:
         self._land(Gone())
         if self._call.plan.on_break != "restart":
             raise _interrupted(reading, error)
+        if self.handed_out:
+            raise _interrupted(reading, error, "; text was already handed out, read .events() to follow a restart")
         rung = reading.prepared.rung
         walk.failed(rung, error)
         if not walk.step():
@@ -199,11 +202,12 @@ class StreamCore:
             self._pipeline.unanswered(self._walk, outcome, error)
 
 
-def _interrupted(reading: Reading, error: LLMRouterError) -> LLMRouterError:
+def _interrupted(reading: Reading, error: LLMRouterError, advice: str = "") -> LLMRouterError:
     """Return a broken stream's error; whatever broke it, the text received until then is in `partial`."""
     if isinstance(error, StreamInterruptedError):
         return error
-    interrupted = StreamInterruptedError(f"the stream broke: {error}", target=reading.prepared.rung.target)
+    said = error.message if isinstance(error, ProviderError) else str(error)
+    interrupted = StreamInterruptedError(f"the stream broke: {said}{advice}", target=reading.prepared.rung.target)
     interrupted.partial = reading.partial
     interrupted.__cause__ = error
     return interrupted

@@ -138,9 +138,12 @@ class ChatStreamDecoder:
             self._last = chunk
         self._id = self._id or shape.text(chunk.get("id"))
         self._model = shape.text(chunk.get("model")) or self._model
-        for choice in shape.mappings(chunk.get("choices")):
+        choices = shape.mappings(chunk.get("choices"))
+        for choice in choices:
             if choice.get("index", 0) == 0:  # of n answers, the first
                 self._choice(choice, deltas)
+        if usage is not None and self._finish and not choices:  # nothing is to come, whether or not `[DONE]` follows
+            self.ended = True
 
     def _choice(self, choice: Mapping[str, Any], deltas: list[Delta]) -> None:
         if choice.get("error"):
