@@ -1,0 +1,138 @@
+"""`llmrouter routes` and `llmrouter models`: what there is to choose from."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from llmrouter.cli.opening import NO_FILE, has_file, opened
+from llmrouter.cli.outcome import reported
+from llmrouter.cli.output import one_line, tell, write_json, write_table
+from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
+from llmrouter.errors import InvalidRequestError, RouteNotFoundError
+
+if TYPE_CHECKING:
+    from llmrouter.catalogue import ModelInfo
+    from llmrouter.router import Router
+
+_ALIASES: Final = {"vision": "images", "image": "images", "json": "schema", "pdf": "documents"}
+
+
+def routes(as_json: AsJson = False, routes: RoutesFile = None, verbose: Verbose = False) -> None:
+    """List the routes of the file, with their targets in order."""
+    with reported(verbose=verbose), opened(routes) as router:
+        found = [(name, route.description, route.targets) for name, route in router.routes.items()]
+        if not has_file(routes):
+            tell(NO_FILE)
+        if as_json:
+            write_json([{"name": name, "description": said, "targets": chain} for name, said, chain in found])
+        elif found:
+            write_table(
+                ("route", "targets", "description"),
+                [(name, ", ".join(chain), one_line(said)) for name, said, chain in found],
+            )
+
+
+def models(
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Of this provider only.")] = None,
+    needs: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="What it must be able to do, such as vision,tools,schema.")
+    ] = None,
+    max_input_price: Annotated[
+        float | None, typer.Option(metavar="USD", help="Most USD for a million input tokens.")
+    ] = None,
+    min_context: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="Smallest context window, such as 128k.")
+    ] = None,
+    budget: Annotated[
+        Literal["low", "medium", "high"] | None,
+        typer.Option(help="The cheapest third of what fits, two thirds, or all."),
+    ] = None,
+    as_json: AsJson = False,
+    routes: RoutesFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """List known models with their context window, prices and abilities.
+
+    With a filter: only current models that are known to fit, of providers that have a key (of all, where none has),
+    the cheapest first. Prices are USD per million tokens.
+    """
+    with reported(verbose=verbose), opened(routes) as router:
+        if any(filter_ is not None for filter_ in (needs, max_input_price, min_context, budget)):
+            found = _fitting(router, provider, needs, max_input_price, min_context, budget)
+        else:
+            found = _of(router, provider)
+        if as_json:
+            write_json([_as_dict(info) for info in found])
+        elif found:
+            header = ("model", "context", "output", "$ in", "$ out", "can")
+            write_table(header, [_row(info) for info in found], frozenset(header[1:5]))
+        if not found:
+            tell("no model is known that fits")
+
+
+def _fitting(
+    router: Router,
+    provider: str | None,
+    needs: str | None,
+    max_input_price: float | None,
+    min_context: str | None,
+    budget: str | None,
+) -> list[ModelInfo]:
+    from llmrouter.units import count
+
+    words = [word.strip().lower() for word in (needs or "").split(",") if word.strip()]
+    try:
+        found = router.recommend(
+            [_ALIASES.get(word, word) for word in words],
+            budget,
+            max_input_price,
+            None if min_context is None else count(min_context),
+        )
+    except ValueError as error:  # an unknown need, or no count
+        raise InvalidRequestError(str(error)) from None
+    listed = {info.target for info in _of(router, provider)}
+    return [info for info in found if info.target in listed]
+
+
+def _of(router: Router, provider: str | None) -> list[ModelInfo]:
+    try:
+        return router.models(provider)
+    except RouteNotFoundError as error:
+        near = get_close_matches(str(provider), error.near)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(error.near)}"
+        raise InvalidRequestError(f"no provider named {provider!r}; {hint}") from None
+
+
+def _row(info: ModelInfo) -> tuple[str, ...]:
+    price = info.price
+    prices = ("?", "?") if price is None else (f"{price.input:.2f}", f"{price.output:.2f}")
+    abilities = "?" if info.capabilities is None else ", ".join(sorted(_abilities(info)))
+    name = f"{info.target} (deprecated)" if info.deprecated else info.target
+    return name, _tokens(info.context_window), _tokens(info.max_output_tokens), *prices, abilities
+
+
+def _abilities(info: ModelInfo) -> frozenset[str]:
+    return frozenset(word for word in info.capabilities or () if not word.startswith("temperature"))
+
+
+def _tokens(tokens: int | None) -> str:
+    return "?" if tokens is None else f"{tokens:,}"
+
+
+def _as_dict(info: ModelInfo) -> dict[str, Any]:
+    price = info.price
+    return {
+        "target": info.target,
+        "provider": info.provider,
+        "model": info.model,
+        "context_window": info.context_window,
+        "max_output_tokens": info.max_output_tokens,
+        "input_usd_per_mtok": None if price is None else float(price.input),
+        "output_usd_per_mtok": None if price is None else float(price.output),
+        "price_source": None if price is None else price.source,
+        "capabilities": None if info.capabilities is None else sorted(info.capabilities),
+        "deprecated": info.deprecated,
+    }

@@ -1,0 +1,106 @@
+"""How commands write: answers to stdout, everything else to stderr, tables as the reader can use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SHORTEST_SECRET: Final = 8  # shorter values occur in text by chance
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our stdout has stopped reading (`| head -1`)."""
+
+
+def write(text: str) -> None:
+    """Write to stdout, at once. Raises ReaderGoneError when nobody reads it any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def write_json(value: Any) -> None:
+    """Write one JSON value; what JSON does not have is written as text."""
+    write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr, with every key of the environment blotted out."""
+    sys.stderr.write(redacted(text) + "\n")
+    sys.stderr.flush()
+
+
+def redacted(text: str) -> str:
+    """Return `text` without the values of environment variables that look like keys."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name):
+            text = text.replace(value, "***")
+    return text
+
+
+def drop_stdout() -> None:
+    """Let what is still buffered go nowhere: Python flushes at exit, and would complain about the broken pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> None:
+    """Write rows under a header: drawn on a terminal, plain columns elsewhere. `right` names columns of numbers."""
+    write(_drawn(header, rows, right) if sys.stdout.isatty() else _plain(header, rows))
+
+
+def _plain(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
+
+
+def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> str:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: brackets in a note are not markup
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def usage_as_dict(usage: Any) -> dict[str, Any] | None:
+    """Return a `Usage` with its totals, as JSON shows it."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "uncached_tokens": usage.uncached_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "total_tokens": usage.total_tokens,
+        "estimated": usage.estimated,
+    }
+
+
+def one_line(text: object) -> str:
+    """Return text with every run of white space as one space, for a cell of a table."""
+    return " ".join(str(text).split())
+
+
+def plain_data(value: Any) -> Any:
+    """Return `value` as JSON can write it: a pydantic model as its fields, a mapping as a dict."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,27 @@
+"""`llmrouter schema`: the JSON Schema of the routes file, for editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmrouter.cli.outcome import reported
+from llmrouter.cli.output import tell, write
+from llmrouter.cli.parameters import Verbose
+
+
+def schema(
+    to: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Write it to a file.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Print the JSON Schema of the routes file, with which an editor completes and checks it."""
+    with reported(verbose=verbose):
+        from llmrouter.config.schema import json_schema_text
+
+        if to is None:
+            write(json_schema_text())
+            return
+        to.write_text(json_schema_text(), encoding="utf-8")
+        tell(f"wrote {to}; begin the routes file with `# yaml-language-server: $schema={to}`")
