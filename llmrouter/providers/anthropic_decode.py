@@ -325,8 +325,8 @@ class MessagesDecoder:
                 deltas.append(ToolCallDelta(self._calls[place], arguments_json=piece))
             elif piece and block.get("name") == ANSWER_TOOL:
                 deltas.append(Text(piece))
-        elif kind == "signature_delta":
-            block["signature"] = delta.get("signature")
+        elif kind in ("signature_delta", "compaction_delta"):  # they come whole
+            block.update({key: value for key, value in delta.items() if key != "type"})
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
 

@@ -281,6 +281,18 @@ def test_thinking_signature_and_citations_are_assembled() -> None:
     assert found.message.private_for("anthropic") == [THOUGHT, {**SAID, "citations": [{"type": "page_location"}]}]
 
 
+def test_a_compaction_is_kept_for_the_next_turn() -> None:
+    summary = {"content": "We spoke of dogs.", "encrypted_content": "eA=="}
+    events = (
+        opened(0, type="compaction", content=None),
+        delta(0, "compaction_delta", **summary),
+        *({**event, "index": 1} for event in TEXT),
+    )
+    _, decoder = read([sse(START, *events, ended(), STOP)])
+    found = decoder.finish()
+    assert found.message.private_for("anthropic") == [{"type": "compaction", **summary}, SAID]
+
+
 def test_tool_calls_are_numbered_apart_from_other_blocks() -> None:
     events = (
         *TEXT,
