@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
+import anthropic  # noqa: F401  (the SDKs are imported here, so that no test's short limits pass during an import)
+import google.genai  # noqa: F401
+import openai  # noqa: F401
 import pytest
 
+from llmrouter import StreamInterruptedError
 from tests.servers.facts import Protocol
 from tests.servers.faults import FaultServer
 from tests.servers.http1 import Request
 from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI
 from tests.worlds import Face
 
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 Mode: TypeAlias = Literal["chat", "stream"]
 Rung: TypeAlias = tuple[Protocol, FaultServer | str]
 
@@ -51,6 +56,23 @@ def ask(face: Face, router: Any, mode: Mode, messages: Any = "hello", **options:
     if mode == "chat":
         return face.chat(router, "r", messages, **options)
     return face.events(router, "r", messages, **options)[-1].response
+
+
+def failing(
+    expected: type[ErrorT], face: Face, router: Any, mode: Mode, messages: Any = "hello", **options: Any
+) -> ErrorT:
+    """Ask route `r`, which has to fail with `expected`; return the error."""
+    with pytest.raises(expected) as failure:
+        ask(face, router, mode, messages, **options)
+    return failure.value
+
+
+def broken_off(face: Face, router: Any, **options: Any) -> tuple[str, StreamInterruptedError]:
+    """Iterate a stream of route `r`, which has to break; return the text that was handed out, and the error."""
+    received: list[str] = []
+    with face.stream(router, "r", "hello", **options) as stream, pytest.raises(StreamInterruptedError) as failure:
+        received.extend(stream)
+    return "".join(received), failure.value
 
 
 def outcomes(reply: Any) -> list[tuple[str, str]]:

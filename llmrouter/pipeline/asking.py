@@ -88,8 +88,8 @@ class Asking:
         limit, within = (
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
-        until = time.monotonic() + within
         client, started = await self._client(walk, prepared), time.monotonic()
+        until = started + within  # from here: the import of an SDK at the first call is not the provider's delay
         try:
             wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
