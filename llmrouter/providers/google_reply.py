@@ -79,6 +79,7 @@ class Turn:
         self._finish: str | None = None
         self._finish_message: str | None = None
         self._raw: Any = None
+        self.whole = False  # whether a chunk has ended the answer and counted all of it
 
     @property
     def finished(self) -> bool:
@@ -101,10 +102,11 @@ class Turn:
         if not candidates:
             self._refuse_blocked(body)
             return []
-        candidate = candidates[0] if isinstance(candidates, list) else None
-        if not isinstance(candidate, dict):
-            raise MalformedResponseError("candidates[0] is not an object", body=body)
-        return self._candidate(candidate, body)
+        if not isinstance(candidates, list) or not all(isinstance(candidate, dict) for candidate in candidates):
+            raise MalformedResponseError("candidates is not a list of objects", body=body)
+        # A user may ask for several candidates, and a stream then mixes them: the first is the answer.
+        first = next((candidate for candidate in candidates if not candidate.get("index")), None)
+        return [] if first is None else self._candidate(first, body)
 
     def _facts(self, body: Mapping[str, Any]) -> None:
         self._raw = body
@@ -142,6 +144,8 @@ class Turn:
             self._finish = finish
             said = candidate.get("finishMessage")
             self._finish_message = said if isinstance(said, str) else None
+            counts = body.get("usageMetadata")
+            self.whole = isinstance(counts, dict) and "promptTokenCount" in counts and self._response_id is not None
         if logprobs is not None:
             self._logprobs = logprobs
         return deltas
@@ -267,8 +271,9 @@ def _count(counts: Mapping[str, Any], name: str) -> int:
 class GoogleDecoder:
     """Decodes `streamGenerateContent`, as server-sent events or (without `alt=sse`) as one JSON array.
 
-    The protocol has no terminal event: the finish reason stands in some chunk, some models repeat it in every chunk,
-    and the stream simply ends. So `ended` turns True with the end of the array, or in `finish`.
+    The protocol has no terminal event: the stream ends with the chunk that has the finish reason and the final usage.
+    Old versions of the API, known by the lack of a responseId, wrote a finish reason into every chunk; there only the
+    end of the stream is the end.
     """
 
     def __init__(self, origin: str) -> None:
@@ -291,13 +296,13 @@ class GoogleDecoder:
             else:
                 self._events = EventStream()
             chunk, self._head = self._head, b""
-        return self._take(self._bodies(chunk))
+        deltas = self._take(self._bodies(chunk))
+        self.ended = self._turn.whole or (self._array is not None and self._array.ended)
+        return deltas
 
     def _bodies(self, chunk: bytes) -> list[Any]:
         if self._array is not None:
-            bodies = self._array.feed(chunk)
-            self.ended = self._array.ended
-            return bodies
+            return self._array.feed(chunk)
         assert self._events is not None  # noqa: S101 - `feed` has just chosen one of the two
         events = self._events.feed(chunk)
         self._unread = chunk if events else self._unread + chunk
@@ -321,9 +326,9 @@ class GoogleDecoder:
     def _raise_unread(self) -> None:
         """Raise the error that Google wrote into the event stream as bare JSON, or name a body that is no stream."""
         rest = self._unread.decode("utf-8", "replace").strip()
-        report = rest[rest.find("{") :] if "{" in rest else ""
+        _, at, report = f"\n{rest}".partition("\n{")  # no line of an event begins so
         try:
-            body = json.loads(report)
+            body = json.loads("{" + report) if at else None
         except (ValueError, RecursionError):
             body = None
         if isinstance(body, dict) and "error" in body:
