@@ -7,12 +7,13 @@ are awaited; in the blocking world `drive` runs them with one `send(None)`, beca
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from enum import Enum
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from llmrouter.providers.base import World
 
@@ -30,6 +31,13 @@ END: Final = End.END
 
 class SuspendedError(RuntimeError):
     """Shared code awaited something that only an event loop could finish."""
+
+
+class InterruptedCallError(BaseException):
+    """This thread lost a race: what it does is not wanted any more. As little an Exception as CancelledError is."""
+
+
+Racer: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 
 
 class Runtime(Protocol):
@@ -71,6 +79,16 @@ class Runtime(Protocol):
         """Run all and return their results in order; the first failure cancels the rest and is raised."""
         ...
 
+    async def race(
+        self, first: Racer[T], second: Racer[T], *, after_s: float, discard: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> T:
+        """Return the first success of the two; the loser is cut short.
+
+        `second` starts when `first` has not ended after `after_s` seconds; before that, `first` alone decides. A loser
+        that succeeded all the same goes to `discard`. When both fail, `first`'s error is raised.
+        """
+        ...
+
     def scope(self) -> object:
         """Return what network clients belong to: the running event loop, or this module in the blocking world."""
         ...
@@ -96,14 +114,25 @@ class BlockingRuntime:
     world: World = "sync"
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        from llmrouter.providers.bounds import interrupt_of_thread
+
+        interrupt = interrupt_of_thread()
+        if interrupt is None:
+            time.sleep(seconds)
+        elif interrupt.asked.wait(seconds):
+            raise InterruptedCallError
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
-        from llmrouter.providers.http import bounded_until
+        from llmrouter.providers.bounds import bounded_until, interrupt_of_thread
 
         before = bounded_until(None if within is None else time.monotonic() + within)
         try:
             return fn(*args)
+        except Exception:
+            interrupt = interrupt_of_thread()
+            if interrupt is not None and interrupt.asked.is_set():
+                raise InterruptedCallError from None
+            raise
         finally:
             bounded_until(before)
 
@@ -129,11 +158,72 @@ class BlockingRuntime:
         del at_once  # a thread that blocks does one thing at a time
         return [await thunk() for thunk in thunks]
 
+    async def race(
+        self, first: Racer[T], second: Racer[T], *, after_s: float, discard: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> T:
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        runners = [_Runner(first)]
+        try:
+            if not wait([runners[0].future], after_s).done:
+                runners.append(_Runner(second))
+                wait([runner.future for runner in runners], return_when=FIRST_COMPLETED)
+            return _winner(runners, wait)
+        finally:
+            for runner in runners:
+                runner.drop(discard)
+
     def scope(self) -> object:
         return BlockingRuntime
 
     def owner(self) -> object:
         return threading.get_ident()
+
+
+class _Runner(Generic[T]):
+    """A coroutine of the blocking world, driven in a thread of its own that can be cut short."""
+
+    def __init__(self, racer: Racer[T]) -> None:
+        from llmrouter.providers.bounds import Interrupt
+
+        self.future: Future[T] = Future()
+        self.taken = False
+        self._racer, self._interrupt = racer, Interrupt()
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="llmrouter-race", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        from llmrouter.providers.bounds import interruptible
+
+        interruptible(self._interrupt)
+        try:
+            self.future.set_result(drive(self._racer()))
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the race
+            self.future.set_exception(error)
+
+    def drop(self, discard: Callable[[T], Coroutine[Any, Any, None]]) -> None:
+        """Cut the thread short unless its result was taken, and wait for it: it has an attempt to book."""
+        if not self.taken and not self.future.done():
+            self._interrupt.ask()
+        self._thread.join()
+        if not self.taken and self.future.exception() is None:
+            drive(discard(self.future.result()))
+
+
+def _winner(runners: list[_Runner[T]], wait: Callable[..., Any]) -> T:
+    """Return the first success among runners of which at least one has ended; raise the first one's error."""
+    pending = list(runners)
+    while pending:
+        for runner in [runner for runner in pending if runner.future.done()]:
+            pending.remove(runner)
+            if runner.future.exception() is None:
+                runner.taken = True
+                return runner.future.result()
+        if pending:
+            wait([runner.future for runner in pending], return_when="FIRST_COMPLETED")
+    runners[0].taken = True
+    return runners[0].future.result()
 
 
 class AsyncioRuntime:
@@ -206,6 +296,30 @@ class AsyncioRuntime:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def race(
+        self, first: Racer[T], second: Racer[T], *, after_s: float, discard: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> T:
+        tasks = [asyncio.ensure_future(first())]
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=after_s)
+            if done:
+                return tasks.pop().result()
+            tasks.append(asyncio.ensure_future(second()))
+            pending: set[asyncio.Task[T]] = set(tasks)
+            while pending:
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    if task.done() and not task.cancelled() and task.exception() is None:
+                        tasks.remove(task)
+                        return task.result()
+            return tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            for lost in await asyncio.gather(*tasks, return_exceptions=True):
+                if not isinstance(lost, BaseException):
+                    await discard(lost)
 
     def scope(self) -> object:
         return asyncio.get_running_loop()
