@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from llmrouter.dialects import for_google
 from llmrouter.errors import MalformedResponseError, ProviderError
+from llmrouter.history import without_prefill
 from llmrouter.providers.base import WireReply
 from llmrouter.providers.google_failures import google_error
 from llmrouter.providers.google_reply import GoogleDecoder, Turn
@@ -32,7 +33,11 @@ from llmrouter.types import (
 _NEWEST: Final = 99.0  # what aliases such as gemini-flash-latest stand for
 _LEVELS_SINCE: Final = 3.0  # the generation that takes thinkingLevel, signs its calls, and mixes tools and schemas
 _BUDGETS: Final = {"low": 1024, "medium": 8192, "high": 24576}  # thinkingBudget of the generations before
-_LEAST_PRO_BUDGET: Final = 128  # gemini-2.5-pro cannot stop thinking
+_BUDGET_RANGES: Final = (  # what gemini-2.5 takes, by a word in the name; pro models cannot stop thinking
+    ("-pro", 128, 32768),
+    ("-flash-lite", 512, 24576),
+    ("", 1, 24576),
+)
 # Gemini 3 refuses a functionCall without its signature; this is Google's documented stand-in for calls that another
 # model made (ai.google.dev/gemini-api/docs/thought-signatures).
 _UNSIGNED: Final = "skip_thought_signature_validator"
@@ -143,7 +148,7 @@ def _conversation(request: Request, origin: str, *, signed: bool) -> tuple[list[
     """
     system: list[dict[str, Any]] = []
     history = _History(origin, signed=signed)
-    for message in request.messages:
+    for message in without_prefill(request.messages):  # Vertex refuses to continue a turn, the Gemini API may not
         if message.role == "system":
             system.extend({"text": part.text} for part in message.parts if isinstance(part, Text) and part.text)
         else:
@@ -292,14 +297,16 @@ def _thinking(model: str, params: Params) -> dict[str, Any] | None:
     if asked is None:
         return None
     version, pro = generation(model), "-pro" in model
+    least, most = next((least, most) for word, least, most in _BUDGET_RANGES if word in model)
     if asked == "none":
         if version >= _LEVELS_SINCE:
             return {"thinkingLevel": "low" if pro else "minimal"}  # recorded: pro models refuse "minimal"
         if version < 2.5:
             return None  # did not think yet, and refuses the setting
-        return {"thinkingBudget": _LEAST_PRO_BUDGET if pro else 0}
+        return {"thinkingBudget": least if pro else 0}
     if isinstance(asked, int):
-        return {"thinkingBudget": asked, "includeThoughts": asked != 0}
+        budget = asked if version >= _LEVELS_SINCE or not asked else min(max(asked, least), most)
+        return {"thinkingBudget": budget, "includeThoughts": budget != 0}
     if 0 < version < _LEVELS_SINCE:
         return {"thinkingBudget": _BUDGETS.get(asked, _BUDGETS["high"]), "includeThoughts": True}
     return {"thinkingLevel": asked, "includeThoughts": True}

@@ -59,6 +59,8 @@ def test_sampling_parameters_have_their_own_names() -> None:
         ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
         ("gemini-2.5-pro", "none", {"thinkingBudget": 128}),
         ("gemini-2.5-flash", "medium", {"thinkingBudget": 8192, "includeThoughts": True}),
+        ("gemini-2.5-flash", 64000, {"thinkingBudget": 24576, "includeThoughts": True}),
+        ("gemini-2.5-pro", 1, {"thinkingBudget": 128, "includeThoughts": True}),
         ("gemini-2.5-flash", 0, {"thinkingBudget": 0, "includeThoughts": False}),
         ("gemini-2.0-flash", "none", None),
     ],
@@ -140,9 +142,9 @@ def test_gemini_3_gets_a_stand_in_signature_on_the_first_of_foreign_calls() -> N
 def test_a_turn_of_our_own_goes_back_verbatim_and_one_of_others_does_not() -> None:
     turn = {"role": "model", "parts": [{"text": "hi", "thoughtSignature": "c2ln"}]}
     ours, theirs = Private("google", turn), Private("anthropic", {"content": []})
-    assert body(HELLO, Message("assistant", "hi", private=(theirs, ours)))["contents"][1] == turn
+    assert body(HELLO, Message("assistant", "hi", private=(theirs, ours)), HELLO)["contents"][1] == turn
     plain = {"role": "model", "parts": [{"text": "hi"}]}
-    assert body(HELLO, Message("assistant", "hi", private=(theirs,)))["contents"][1] == plain
+    assert body(HELLO, Message("assistant", "hi", private=(theirs,)), HELLO)["contents"][1] == plain
 
 
 def test_a_result_has_an_id_only_where_the_call_had_one_on_the_wire() -> None:
@@ -155,6 +157,11 @@ def test_a_result_has_an_id_only_where_the_call_had_one_on_the_wire() -> None:
 def test_arguments_that_are_no_json_are_shown_as_they_were() -> None:
     parts = body(HELLO, Message("assistant", "", (ToolCall("a", "weather", "{oops"),)))["contents"][1]["parts"]
     assert parts[0]["functionCall"]["args"] == {"arguments": "{oops"}
+
+
+def test_the_last_turn_is_the_users_even_after_a_prefill() -> None:
+    turns = body(HELLO, Message("assistant", "The answer"))["contents"]
+    assert [turn["role"] for turn in turns] == ["user", "model", "user"]
 
 
 def test_an_assistant_message_without_anything_is_left_out() -> None:

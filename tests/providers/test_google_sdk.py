@@ -189,6 +189,16 @@ def test_an_abandoned_stream_is_closed_at_once(line: Connect, fault_server: Faul
     on.run(stream.close)
 
 
+def test_a_stream_that_breaks_after_its_last_event_is_whole(line: Connect, fault_server: FaultServers) -> None:
+    on = line(fault_server(GOOGLE.stream("Hello there.").without_last_chunk()).url)
+    stream = on.open(asked(on.provider.codec))
+    decoder, pieces = on.provider.codec.decoder(stream.headers), on.pieces(stream)
+    while not decoder.ended:
+        decoder.feed(next(pieces))
+    on.run(stream.close)
+    assert decoder.finish().message.content == "Hello there."
+
+
 def test_connections_are_kept_for_the_next_call(line: Connect, fault_server: FaultServers) -> None:
     server = fault_server(GOOGLE.reply("Hello there."))
     on = line(server.url)
