@@ -18,6 +18,7 @@ from llmrouter.pipeline.embedding import Embedding
 from llmrouter.pipeline.pipeline import Pipeline
 from llmrouter.pipeline.plan import RoutePlan
 from llmrouter.pipeline.runtime import Runtime
+from llmrouter.prices import LOCAL_KINDS
 from llmrouter.providers import registry
 from llmrouter.route import Route
 from llmrouter.store.cache import DiskCache
@@ -149,7 +150,12 @@ class BaseRouter:
         `max_input_price` is in USD per million tokens, `min_context` in tokens. Raises ValueError for an unknown need.
         """
         compiled = self._current()
-        usable = [name for name in compiled.endpoints if compiled.why_unusable(compiled.provider(name)) is None]
+        usable = [
+            name
+            for name, endpoint in compiled.endpoints.items()
+            if endpoint.kind not in LOCAL_KINDS  # usable without a key, and nothing is listed of them
+            and compiled.why_unusable(compiled.provider(name)) is None
+        ]
         return compiled.catalogue.recommend(
             (needs,) if isinstance(needs, str) else needs, budget, max_input_price, min_context, usable or None
         )
