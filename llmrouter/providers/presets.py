@@ -55,7 +55,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
         ),
         "deepseek": Preset(
-            "https://api.deepseek.com/v1",
+            "https://api.deepseek.com",
             ("DEEPSEEK_API_KEY",),
             dialect=Dialect(reasoning="deepseek", native_schema=False, images=False, embed_batch=0),
         ),

@@ -110,8 +110,8 @@ def settings(name: str, entry: Mapping[str, Any] | None, environ: Mapping[str, s
         name=name,
         kind=kind,
         base_url=base_url,
-        api_key=_secret(value("api_key", known.key)),
-        token=_secret(_first(environ, known.token)),
+        api_key=_secret(value("api_key", known.key), name),
+        token=_secret(_first(environ, known.token), name),
         api=value("api"),
         api_version=value("api_version", known.api_version),
         organization=value("organization", known.organization),
@@ -149,8 +149,17 @@ def _first(environ: Mapping[str, str], variables: tuple[str, ...]) -> str | None
     return next((environ[variable] for variable in variables if environ.get(variable)), None)
 
 
-def _secret(value: Any) -> Secret | None:
-    return Secret(value) if isinstance(value, str) else value
+def _secret(value: Any, name: str) -> Secret | None:
+    """Return a key that a header can carry: one that cannot would show in the HTTP library's own error."""
+    if value is None:
+        return None
+    told = value.reveal() if isinstance(value, Secret) else str(value)
+    key = told.strip()  # a key read from a file ends in a newline
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"provider {name!r}: its key has characters that cannot be sent; was it pasted with others?")
+    if not key:
+        return None
+    return value if isinstance(value, Secret) and key == told else Secret(key)
 
 
 def _unknown(name: str, kind: str, told: bool) -> ConfigError:

@@ -7,8 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llmrouter.errors import (
     AuthenticationError,
@@ -582,6 +581,25 @@ def test_what_follows_done_is_ignored() -> None:
     assert decoder.ended
     assert decoder.feed(event) == []
     assert decoder.finish().message.content == "x"
+
+
+def test_a_stream_ends_with_its_usage_where_the_server_sends_no_done() -> None:
+    decoder = OTHER.decoder({})
+    last = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    for chunk in (piece({"content": "x"}, "stop"), last):
+        decoder.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    assert decoder.ended
+
+
+def test_usage_beside_the_text_does_not_end_a_stream() -> None:
+    _, answer = streamed(*[piece({"content": "x"}, usage={"prompt_tokens": 1, "completion_tokens": n}) for n in (1, 2)])
+    assert (answer.message.content, answer.usage) == ("xx", Usage(1, 2))
+
+
+def test_the_answer_may_be_asked_for_twice() -> None:
+    decoder = OTHER.decoder({})
+    decoder.feed(b"data: " + json.dumps(piece({"content": "x"}, "stop")).encode())
+    assert decoder.finish() == decoder.finish()
 
 
 def test_garbage_in_an_event_is_malformed() -> None:

@@ -85,6 +85,18 @@ def test_a_secret_stays_as_it_is() -> None:
     assert settings("openai", api_key=secret).api_key is secret
 
 
+@pytest.mark.parametrize("key", ["k\n", "  k ", Secret("k\r\n")])
+def test_blanks_around_a_key_are_dropped(key: str | Secret) -> None:
+    assert settings("openai", api_key=key).api_key == Secret("k")
+
+
+@pytest.mark.parametrize("key", ["hid\nden", "hid\u2013den", Secret("hid\x00den")])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str | Secret) -> None:
+    with pytest.raises(ConfigError, match="provider 'openai': its key") as caught:
+        settings("openai", api_key=key)
+    assert "hid" not in str(caught.value)
+
+
 def test_pools_headers_and_bundles_are_taken_over() -> None:
     found = settings("openai", pool={"max_connections": 7, "keepalive": 0}, headers={"a": "b"}, ca_bundle="/c.pem")
     assert (found.max_connections, found.keepalive, found.headers, found.ca_bundle) == (7, 0, {"a": "b"}, "/c.pem")
