@@ -57,7 +57,8 @@ class GoogleProvider:
             headers = getattr(error.response, "headers", {})
             return self.codec.error(error.code, headers, error.details)
         if isinstance(error, TransportError):
-            return APIConnectionError(f"cannot reach Google's token server: {error}")
+            late = translate_transport(error)  # what our own transport met, where it was ours
+            return late or APIConnectionError(f"cannot reach Google's token server: {error}")
         if isinstance(error, GoogleAuthError):
             return AuthenticationError(f"Google credentials: {error}")
         return translate_transport(error)

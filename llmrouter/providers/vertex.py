@@ -157,9 +157,11 @@ class VertexProvider(GoogleProvider):
 
 
 def _credentials(settings: ProviderSettings) -> Any:
-    """Return credentials for a token that was given, None to let google-auth find its own when they are needed."""
+    """Return credentials for a token that was given, else those that google-auth finds when they are needed."""
     if settings.token is None:
-        return None
+        from llmrouter.providers.vertex_credentials import DefaultCredentials
+
+        return DefaultCredentials(settings)
     from google.oauth2.credentials import Credentials
 
     return Credentials(token=settings.token.reveal())  # type: ignore[no-untyped-call]

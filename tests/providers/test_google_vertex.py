@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.exceptions import TransportError
 
-from llmrouter.errors import AuthenticationError, MalformedResponseError, RateLimitError, UnsupportedError
+from llmrouter.errors import (
+    AuthenticationError,
+    MalformedResponseError,
+    RateLimitError,
+    RequestTimeoutError,
+    UnsupportedError,
+)
 from llmrouter.providers.base import ProviderSettings, WireCall, WireReply, WireTimeouts
+from llmrouter.providers.bounds import bounded_until
 from llmrouter.providers.vertex import VertexCodec, VertexProvider, provider
 from llmrouter.types import Image, Message, Params, Request, Secret, Usage
 from tests.conftest import FaultServers
 from tests.servers.protocols import ANTHROPIC, GOOGLE, Protocol
-from tests.servers.replies import json_reply
+from tests.servers.replies import json_reply, silence
 from tests.worlds import Face
 
 PLACE = "projects/p1/locations/europe-west4/publishers"
@@ -179,6 +188,26 @@ def test_credentials_that_are_refused_are_an_authentication_error(
     with pytest.raises(RefreshError) as raised:
         face.run(connect(of).send, asked("gemini-3.8-flash"))
     assert isinstance(of.translate(raised.value), AuthenticationError)
+
+
+@pytest.mark.parametrize("model", ["gemini-3.8-flash", "claude-haiku-5-5"])
+def test_a_silent_token_server_is_given_up_on_with_the_calls_deadline(
+    fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str
+) -> None:
+    tokens = fault_server(lambda _request: silence(10.0))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(_service_account(tmp_path, f"{tokens.url}/token")))
+    of = made("http://127.0.0.1:1", token=None)
+    client: Any = of.connect("sync")
+    began = time.monotonic()
+    before = bounded_until(began + 0.5)
+    try:
+        with pytest.raises(TransportError) as raised:
+            client.send(asked(model))
+    finally:
+        bounded_until(before)
+        client.close()
+    assert time.monotonic() - began < 2.0
+    assert isinstance(of.translate(raised.value), RequestTimeoutError)
 
 
 @pytest.mark.parametrize(
