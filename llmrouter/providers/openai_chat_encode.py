@@ -91,7 +91,7 @@ def _messages(request: Request, name: str, dialect: Dialect) -> list[dict[str, A
     wire: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []  # what tools returned beside text, until their turn is over
     if request.schema is not None and not dialect.native_schema:
-        wire.append(_schema_in_words(request.schema))
+        wire.append(schema_in_words(request.schema))
     for message in messages:
         if message.role == "tool":
             wire.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text})
@@ -187,7 +187,8 @@ def plain_text(document: Document) -> str | None:
     return f"{document.filename}:\n{words}" if document.filename else words
 
 
-def _schema_in_words(schema: Schema) -> dict[str, Any]:
+def schema_in_words(schema: Schema) -> dict[str, Any]:
+    """Return the system message that asks for a schema where the server knows only "some JSON object"."""
     wanted = json.dumps(schema.json, ensure_ascii=False)
     return {"role": "system", "content": f"Answer with one JSON object that satisfies this JSON Schema:\n{wanted}"}
 

@@ -8,7 +8,7 @@ from typing import Any
 from llmrouter.errors import ProviderError
 from llmrouter.history import safe_tool_ids
 from llmrouter.providers.base import WireReply
-from llmrouter.providers.openai_chat_encode import data_url, plain_text, prompt_cache_key
+from llmrouter.providers.openai_chat_encode import data_url, plain_text, prompt_cache_key, schema_in_words
 from llmrouter.providers.openai_dialect import OPENAI, Dialect, effort_of, is_openai_reasoning_model, openai_effort
 from llmrouter.providers.openai_embed import decode_embed, encode_embed
 from llmrouter.providers.openai_errors import failure
@@ -33,7 +33,9 @@ class ResponsesCodec:
             if request.tool_choice is not None:
                 body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.schema is not None:
-            body["text"] = {"format": _format(request.schema)}
+            body["text"] = {
+                "format": _format(request.schema) if self.dialect.native_schema else {"type": "json_object"}
+            }
         cache_key = prompt_cache_key(request) if self.dialect.prompt_cache_key else None
         if cache_key is not None:
             body["prompt_cache_key"] = cache_key
@@ -58,6 +60,8 @@ class ResponsesCodec:
             body["include"] = ["reasoning.encrypted_content"]  # else nothing could be sent back: nothing is stored
 
     def _input(self, request: Request) -> Iterator[Any]:
+        if request.schema is not None and not self.dialect.native_schema:
+            yield schema_in_words(request.schema)
         # 64 is what Responses takes as a call_id, more than Chat Completions.
         for message in safe_tool_ids(request.messages):
             if message.role == "assistant":

@@ -21,6 +21,7 @@ from llmrouter.providers.base import ProviderSettings, WireReply
 from llmrouter.providers.openai import provider
 from llmrouter.providers.openai_dialect import COMPATIBLE
 from llmrouter.providers.openai_responses import ResponsesCodec
+from llmrouter.providers.presets import PRESETS
 from llmrouter.types import (
     Completion,
     Delta,
@@ -120,6 +121,13 @@ def test_a_schema_is_a_text_format() -> None:
     schema = Schema({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, name="thing")
     form = asked(schema=schema)["text"]["format"]
     assert (form["type"], form["name"], form["strict"]) == ("json_schema", "thing", True)
+
+
+def test_deepseek_gets_the_schema_in_words() -> None:
+    request = Request("m", (Message("user", "x"),), schema=Schema({"type": "object", "required": ["a"]}))
+    body = ResponsesCodec("deepseek", PRESETS["deepseek"].dialect).encode(request)
+    assert body["text"] == {"format": {"type": "json_object"}}
+    assert '"required": ["a"]' in body["input"][0]["content"]
 
 
 def test_images_and_files_are_input_parts() -> None:
