@@ -5,19 +5,22 @@ The SDK carries the bytes (authentication, URLs, headers); we read them: its res
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from llmrouter.errors import LLMRouterError
+from llmrouter.errors import LLMRouterError, ProviderError
 from llmrouter.providers import openai_chat_encode, openai_responses
 from llmrouter.providers.base import Client, Codec, ProviderSettings, WireCall, WireReply, World
+from llmrouter.providers.failures import decoded
 from llmrouter.providers.openai_chat import ChatCodec
 from llmrouter.providers.openai_dialect import COMPATIBLE, OPENAI, Dialect
 from llmrouter.providers.openai_responses import ResponsesCodec
 from llmrouter.providers.presets import PRESETS
-from llmrouter.types import Request
+from llmrouter.types import Request, Secret
 
+_SECRET_LENGTH: Final = 8
 _NO_KEY: Final = "unused"  # what a server without keys is sent: the SDK insists on one
 
 
@@ -89,13 +92,21 @@ class OpenAIProvider:
 
         if isinstance(error, openai.APIStatusError):
             response = error.response
-            return self.codec.error(response.status_code, response.headers, self._redacted(response.content))
+            found = self.codec.error(response.status_code, response.headers, response.content)
+            return _without_key(found, self.settings.api_key)
         return translate_transport(error)
 
-    def _redacted(self, body: bytes) -> bytes:
-        # Some servers quote the key they refuse.
-        key = self.settings.api_key
-        return body.replace(key.reveal().encode(), b"***") if key else body
+
+def _without_key(error: ProviderError, key: Secret | None) -> ProviderError:
+    """Take our key out of an error: some servers quote the one they refuse. Very short ones are words, not secrets."""
+    secret = key.reveal() if key else ""
+    if len(secret) >= _SECRET_LENGTH:
+        error.message = error.message.replace(secret, "***")
+        error.args = (error.message,)
+        body = json.dumps(error.body)
+        if secret in body:
+            error.body = decoded(body.replace(secret, "***"))
+    return error
 
 
 def configured(sdk: Any, settings: ProviderSettings) -> Any:

@@ -193,6 +193,13 @@ def test_the_key_never_shows_in_what_fails(face: Face, fault_server: FaultServer
     assert not any(KEY in text for text in shown)
 
 
+def test_a_key_that_is_an_ordinary_word_spoils_no_error(face: Face, fault_server: FaultServers) -> None:
+    provider = provider_at(fault_server(OPENAI.fails("authentication")), api_key="invalid_api_key")
+    error = failure_of(provider, lambda: sent(face, provider))
+    assert isinstance(error, AuthenticationError)
+    assert error.code == "invalid_api_key"
+
+
 def test_what_the_environment_holds_for_openai_is_sent_nowhere_else(
     face: Face, fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
