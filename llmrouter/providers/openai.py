@@ -93,20 +93,25 @@ class OpenAIProvider:
         if isinstance(error, openai.APIStatusError):
             response = error.response
             found = self.codec.error(response.status_code, response.headers, response.content)
-            return _without_key(found, self.settings.api_key)
+            _take_out(self.settings.api_key, found, error)
+            return found
         return translate_transport(error)
 
 
-def _without_key(error: ProviderError, key: Secret | None) -> ProviderError:
-    """Take our key out of an error: some servers quote the one they refuse. Very short ones are words, not secrets."""
+def _take_out(key: Secret | None, error: ProviderError, cause: Exception) -> None:
+    """Take our key out of an error and its cause: some servers quote the one they refuse.
+
+    Very short ones are words, not secrets.
+    """
     secret = key.reveal() if key else ""
-    if len(secret) >= _SECRET_LENGTH:
-        error.message = error.message.replace(secret, "***")
-        error.args = (error.message,)
-        body = json.dumps(error.body)
-        if secret in body:
-            error.body = decoded(body.replace(secret, "***"))
-    return error
+    if len(secret) < _SECRET_LENGTH:
+        return
+    error.message = error.message.replace(secret, "***")
+    error.args = (error.message,)
+    cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
+    body = json.dumps(error.body)
+    if secret in body:
+        error.body = decoded(body.replace(secret, "***"))
 
 
 def configured(sdk: Any, settings: ProviderSettings) -> Any:

@@ -189,6 +189,7 @@ def test_the_key_never_shows_in_what_fails(face: Face, fault_server: FaultServer
     error = provider.translate(caught.value)
     assert isinstance(error, AuthenticationError)
     shown = [repr(error), str(error), repr(error.body), repr(provider.settings), repr(provider), repr(vars(provider))]
+    error.__cause__ = caught.value
     shown += traceback.format_exception(error)
     assert not any(KEY in text for text in shown)
 
