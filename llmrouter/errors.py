@@ -116,6 +116,7 @@ class BudgetExceededError(LLMRouterError):
     spent_usd: float | None = None
     reserved_usd: float | None = None
     resets_at: float | None = None
+    may_try_next: bool = False  # `on_exceed: next`: another rung may be within its limits
 
 
 class CircuitOpenError(LLMRouterError):

@@ -13,11 +13,13 @@ from typing import Any, Final, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
-from llmrouter.content import Document as Document
-from llmrouter.content import Image as Image
-from llmrouter.content import Part as Part
-from llmrouter.content import Text as Text
-from llmrouter.content import media_type_of as media_type_of
+from llmrouter.content import (
+    Document as Document,
+    Image as Image,
+    Part as Part,
+    Text as Text,
+    media_type_of as media_type_of,
+)
 from llmrouter.errors import InvalidRequestError
 from llmrouter.secret import Secret as Secret
 
@@ -232,7 +234,8 @@ class Attempt:
     """One request to one target, or the reason why a rung was skipped.
 
     `outcome` is ok, failed, skipped, cached, abandoned or cancelled; `error` the error itself; `seconds` how long it
-    took; `waited_s` the wait before it; `usage` and `cost_usd` are None when nothing was billed or it is unknown.
+    took; `waited_s` the wait before it; `usage` and `cost_nano` (nano-USD) are None when nothing was billed or it is
+    unknown.
     """
 
     target: str
@@ -242,8 +245,13 @@ class Attempt:
     seconds: float = 0.0
     waited_s: float = 0.0
     usage: Usage | None = None
-    cost_usd: float | None = None
+    cost_nano: int | None = None
     request_id: str | None = None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """`cost_nano` in USD; None when nothing was billed or the price is unknown."""
+        return None if self.cost_nano is None else self.cost_nano / 1e9
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import Any
 from llmrouter.errors import LLMRouterError, OutputInvalidError
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
-from llmrouter.pipeline.reading import Reading
+from llmrouter.pipeline.guard import Admission, Result
+from llmrouter.pipeline.reading import Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
-from llmrouter.pipeline.settle import Books, judge
+from llmrouter.pipeline.settle import Books, judge, usd_of
 from llmrouter.types import Attempt, Completion, Message, Usage
 
 
@@ -32,30 +33,35 @@ class Asking:
     def __init__(self, runtime: Runtime, connections: Connections, books: Books) -> None:
         self._runtime, self._connections, self._books = runtime, connections, books
 
-    async def once(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Answer:
+    async def once(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission) -> Answer:
         """Ask for a complete answer; one that fails its schema is asked for once more, with the validator's words."""
-        started = time.monotonic()
-        completion = await self._complete(walk, prepared, limit_s)
+        received = await self._complete(walk, prepared, limit_s, admission)
         try:
-            return self.accept(walk, prepared, completion, time.monotonic() - started)
+            return self.accept(walk, prepared, received, admission)
         except OutputInvalidError as error:
-            if completion.finish_reason == "length":  # the same question would be cut at the same place
+            if received.completion.finish_reason == "length":  # the same question would be cut at the same place
                 raise
-            again = _asked_again(prepared, completion, error)
-        started = time.monotonic()
-        completion = await self._complete(walk, again, walk.limit_s(prepared))
-        return self.accept(walk, again, completion, time.monotonic() - started)
+            again = _asked_again(prepared, received.completion, error)
+        admission = await walk.admitted(again)
+        try:
+            received = await self._complete(walk, again, walk.limit_s(prepared), admission)
+        except BaseException as error:
+            admission.settle(Result(error))
+            raise
+        return self.accept(walk, again, received, admission)
 
-    def accept(self, walk: Walk[Prepared], prepared: Prepared, completion: Completion, seconds: float) -> Answer:
+    def accept(self, walk: Walk[Prepared], prepared: Prepared, received: Received, admission: Admission) -> Answer:
         """Price and record what came back, which was billed either way; raise where the answer does not stand."""
+        completion = received.completion
         usage = self._books.usage(prepared, completion)
-        cost_usd = self._books.charge(prepared.rung, usage)
+        cost_nano = self._books.charge(prepared.rung, usage)
+        admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=received.headers))
         record = Attempt(
             prepared.rung.target,
             "ok",
-            seconds=seconds,
+            seconds=received.seconds,
             usage=usage,
-            cost_usd=cost_usd,
+            cost_nano=cost_nano,
             request_id=completion.request_id,
         )
         try:
@@ -65,24 +71,39 @@ class Asking:
             walk.attempts.append(replace(record, outcome="failed", error=error))
             raise
         walk.attempts.append(record)
-        return Answer(completion, parsed, usage, cost_usd)
+        return Answer(completion, parsed, usage, usd_of(cost_nano))
 
     def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: BaseException | None = None) -> None:
         """Price and record a stream that did not reach its end: what was reported, else what was counted."""
         prepared = reading.prepared
         usage = reading.usage_so_far() or self._books.estimated(prepared, reading.partial)
+        self._unfinished(walk, prepared, reading.admission, usage, outcome, error, reading.started)
+
+    def _cancelled(
+        self, walk: Walk[Prepared], prepared: Prepared, admission: Admission, error: BaseException, started: float
+    ) -> None:
+        """Record an attempt that nobody waits for any more: the provider has the prompt, and bills it."""
+        usage = self._books.estimated(prepared, "")
+        self._unfinished(walk, prepared, admission, usage, "cancelled", error, started)
+
+    def _unfinished(
+        self,
+        walk: Walk[Prepared],
+        prepared: Prepared,
+        admission: Admission,
+        usage: Usage,
+        outcome: str,
+        error: BaseException | None,
+        started: float,
+    ) -> None:
+        cost_nano = self._books.charge(prepared.rung, usage)
+        admission.settle(Result(error, usage, cost_nano))
+        seconds = time.monotonic() - started
         walk.attempts.append(
-            Attempt(
-                prepared.rung.target,
-                outcome,
-                error,
-                seconds=time.monotonic() - reading.started,
-                usage=usage,
-                cost_usd=self._books.charge(prepared.rung, usage),
-            )
+            Attempt(prepared.rung.target, outcome, error, seconds=seconds, usage=usage, cost_nano=cost_nano)
         )
 
-    async def open(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Reading:
+    async def open(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission) -> Reading:
         """Open a stream and read until its first content, which is where the call commits to it."""
         timeouts = prepared.timeouts
         limit, within = (
@@ -94,17 +115,17 @@ class Asking:
             wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, limit, within)
-        except BaseException:
-            self._cancelled(walk, prepared, started)
+        except BaseException as error:
+            self._cancelled(walk, prepared, admission, error, started)
             raise
-        reading = Reading(self._runtime, prepared, wire)
+        reading = Reading(self._runtime, prepared, wire, admission)
         try:
             first = await reading.pull(limit, until)
             reading.first = () if first is END else first
         except BaseException as error:
             await self._runtime.protect(reading.close())
             if not isinstance(error, Exception):
-                self._cancelled(walk, prepared, started)
+                self._cancelled(walk, prepared, admission, error, started)
             raise
         return reading
 
@@ -115,34 +136,33 @@ class Asking:
             self._connections.warm(rung.provider for rung in walk.call.plan.rungs if rung.unusable is None)
         return client
 
-    async def _complete(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Completion:
+    async def _complete(
+        self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission
+    ) -> Received:
         if prepared.timeouts.watched:
-            return await self._watched(walk, prepared, limit_s)
+            return await self._watched(walk, prepared, limit_s, admission)
         client = await self._client(walk, prepared)
         started = time.monotonic()
         try:
             reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, "attempt", limit_s)
-        except BaseException:
-            self._cancelled(walk, prepared, started)
+        except BaseException as error:
+            self._cancelled(walk, prepared, admission, error, started)
             raise
-        return read(prepared.rung, prepared.rung.provider.codec.decode, reply)
+        completion = read(prepared.rung, prepared.rung.provider.codec.decode, reply)
+        return Received(completion, reply.headers, time.monotonic() - started)
 
-    def _cancelled(self, walk: Walk[Prepared], prepared: Prepared, started: float) -> None:
-        """Record an attempt that nobody waits for any more: the provider has the prompt, and bills it."""
-        rung, usage = prepared.rung, self._books.estimated(prepared, "")
-        cost_usd, seconds = self._books.charge(rung, usage), time.monotonic() - started
-        walk.attempts.append(Attempt(rung.target, "cancelled", seconds=seconds, usage=usage, cost_usd=cost_usd))
-
-    async def _watched(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float) -> Completion:
+    async def _watched(
+        self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission
+    ) -> Received:
         """Stream underneath a complete answer, so that the first-token and idle limits hold for it."""
         until = time.monotonic() + limit_s
-        reading = await self.open(walk, prepared, limit_s)
+        reading = await self.open(walk, prepared, limit_s, admission)
         try:
             while await reading.pull("attempt", until, prepared.timeouts.idle) is not END:
                 pass
-            return reading.finish()
+            return reading.received()
         except BaseException as error:
             self.abandon(walk, reading, "failed" if isinstance(error, Exception) else "cancelled", error)
             raise

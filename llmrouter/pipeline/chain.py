@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from llmrouter.errors import (
     AllTargetsFailedError,
     AuthenticationError,
+    BudgetExceededError,
     CacheMissError,
+    CircuitOpenError,
     ContextLengthError,
     DeadlineExceededError,
+    LimitExceededError,
     LLMRouterError,
     ProviderError,
     RateLimitError,
@@ -20,22 +23,14 @@ from llmrouter.errors import (
     UnsupportedError,
 )
 from llmrouter.pipeline.call import Call
-from llmrouter.pipeline.plan import RungPlan, Timeouts
-from llmrouter.pipeline.rung import lacking
+from llmrouter.pipeline.guard import Admission, BusyError, Guard, Result, admit
+from llmrouter.pipeline.plan import RungPlan
+from llmrouter.pipeline.rung import Ready, lacking
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
 from llmrouter.types import Attempt
 
 T = TypeVar("T")
-
-
-class Ready(Protocol):
-    """A rung that is ready to be asked."""
-
-    @property
-    def rung(self) -> RungPlan: ...
-    @property
-    def timeouts(self) -> Timeouts: ...
 
 
 ReadyT = TypeVar("ReadyT", bound=Ready)
@@ -48,8 +43,10 @@ class Walk(Generic[ReadyT]):
     them, because a stream knows its usage only at its end.
     """
 
-    def __init__(self, runtime: Runtime, call: Call, prepare: Callable[[RungPlan], ReadyT]) -> None:
-        self._runtime, self._prepare = runtime, prepare
+    def __init__(
+        self, runtime: Runtime, call: Call, prepare: Callable[[RungPlan], ReadyT], guards: Sequence[Guard] = ()
+    ) -> None:
+        self._runtime, self._prepare, self._guards = runtime, prepare, guards
         self.call = call
         self.started = time.monotonic()
         self.deadline = Deadline(self.started + call.deadline_s)
@@ -98,16 +95,20 @@ class Walk(Generic[ReadyT]):
         self._position += 1
         return any(reason is None for reason in self._lacking[self._position :])
 
-    async def attempt(self, prepared: ReadyT, once: Callable[[ReadyT, float], Awaitable[T]]) -> T:
-        """Return what `once(prepared, limit in seconds)` returns, asked as often as the rung's schedule says."""
-        rung, number, waited_s = prepared.rung, 0, 0.0
+    async def attempt(self, ready: ReadyT, once: Callable[[ReadyT, float, Admission], Awaitable[T]]) -> T:
+        """Return what `once(ready, limit in seconds, admission)` returns, asked as often as the rung's schedule says.
+
+        `once` settles the admission when it succeeds, because only it knows what the answer cost.
+        """
+        rung, number, waited_s = ready.rung, 0, 0.0
         while True:
             number += 1
-            limit_s = self.limit_s(prepared)
+            admission = await self.admitted(ready)
             started, seen = time.monotonic(), len(self.attempts)
             try:
-                result = await once(prepared, limit_s)
+                result = await once(ready, self.limit_s(ready), admission)
             except LLMRouterError as error:
+                admission.settle(Result(error))
                 if len(self.attempts) == seen:  # nothing came back, so `once` had nothing to record
                     self._record(rung, error, time.monotonic() - started)
                 self._waited(seen, waited_s)
@@ -115,11 +116,25 @@ class Walk(Generic[ReadyT]):
                 if wait_s is None:
                     raise
                 waited_s = wait_s
+            except BaseException as error:
+                admission.settle(Result(error))
+                raise
             else:
                 self._waited(seen, waited_s)
                 return result
             if waited_s > 0:
                 await self._runtime.sleep(waited_s)
+
+    async def admitted(self, ready: ReadyT) -> Admission:
+        """Return leave for one attempt, waited for where that fits. Raises what a guard refuses with."""
+        while True:
+            try:
+                return admit(self._guards, self.call, ready, last_resort=self._rungs_left() <= 1)
+            except BusyError as busy:
+                if busy.wait_s + SHORTEST_ATTEMPT_S > self.deadline.share_s(time.monotonic(), self._rungs_left()):
+                    raise busy.refusal from None
+                wait_s = busy.wait_s
+            await self._runtime.sleep(wait_s)
 
     def limit_s(self, prepared: Ready) -> float:
         """Return the seconds that an attempt which starts now may take. Raises DeadlineExceededError."""
@@ -133,7 +148,7 @@ class Walk(Generic[ReadyT]):
         return limit_s
 
     def _record(self, rung: RungPlan, error: LLMRouterError, seconds: float = 0.0) -> None:
-        if isinstance(error, UnsupportedError):
+        if isinstance(error, UnsupportedError | CircuitOpenError | LimitExceededError | BudgetExceededError):
             self.attempts.append(Attempt(rung.target, "skipped", reason=str(error)))
             return
         request_id = error.request_id if isinstance(error, ProviderError) else None

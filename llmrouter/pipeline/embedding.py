@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from llmrouter.errors import MalformedResponseError, UnsupportedError
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
+from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.pipeline.rung import raise_as_ours, read
+from llmrouter.pipeline.settle import usd_of
 from llmrouter.providers.base import WireCall, WireTimeouts
 from llmrouter.types import Attempt, Embeddings, Usage
 
 if TYPE_CHECKING:
     from llmrouter.pipeline.pipeline import Pipeline
+    from llmrouter.tokens.counter import TokenCounter
 
 BATCHES_AT_ONCE: Final = 8
 
@@ -31,6 +34,14 @@ class Batch:
     texts: tuple[str, ...]
     body: Mapping[str, Any]
 
+    def prompt_tokens(self, counter: TokenCounter) -> int:
+        """Return the tokens of all texts, counted or estimated."""
+        return counter.factors.estimate(self.rung.target, sum(counter.count_text(text) for text in self.texts))
+
+    def output_bound(self) -> int | None:
+        """Return 0: vectors are not billed as output."""
+        return 0
+
 
 @dataclass(frozen=True, slots=True)
 class Batches:
@@ -39,6 +50,14 @@ class Batches:
     rung: RungPlan
     timeouts: Timeouts
     batches: tuple[Batch, ...]
+
+    def prompt_tokens(self, counter: TokenCounter) -> int:
+        """Return the tokens of all batches."""
+        return sum(batch.prompt_tokens(counter) for batch in self.batches)
+
+    def output_bound(self) -> int | None:
+        """Return 0: vectors are not billed as output."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,8 @@ class Embedding:
 
     async def run(self, call: Call, texts: Sequence[str], dimensions: int | None) -> Embeddings:
         """Return one vector a text, in their order, all from the same rung."""
-        walk = Walk(self._pipeline.runtime, call, partial(_batches, call, texts, dimensions))
+        pipeline = self._pipeline
+        walk = Walk(pipeline.runtime, call, partial(_batches, call, texts, dimensions), pipeline.guards)
         return await walk.run(partial(self._rung, walk))
 
     async def _rung(self, walk: Walk[Any], ready: Batches) -> Embeddings:
@@ -89,7 +109,7 @@ class Embedding:
             attempts=tuple(walk.attempts),
         )
 
-    async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float) -> Vectors:
+    async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float, admission: Admission) -> Vectors:
         started = time.monotonic()
         client = await self._pipeline.connections.client(batch.rung.provider)
         timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
@@ -103,10 +123,11 @@ class Embedding:
             raise MalformedResponseError(
                 f"{len(batch.texts)} texts were sent and {len(vectors)} vectors came back", target=batch.rung.target
             )
-        cost_usd = self._pipeline.books.charge(batch.rung, usage)
+        cost_nano = self._pipeline.books.charge(batch.rung, usage)
+        admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=reply.headers))
         seconds = time.monotonic() - started
-        walk.attempts.append(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_usd=cost_usd))
-        return Vectors(vectors, usage, cost_usd)
+        walk.attempts.append(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
+        return Vectors(vectors, usage, usd_of(cost_nano))
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

@@ -20,6 +20,7 @@ from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.flight import Crashed, Flight, Flights, Gone, Landed
+from llmrouter.pipeline.guard import Guard
 from llmrouter.pipeline.observer import Ended, Observer, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
@@ -44,6 +45,7 @@ class Pipeline:
         self.asking = Asking(runtime, self.connections, self.books)
         self.flights: Flights[Answer] = Flights()
         self.observers: tuple[Observer, ...] = ()
+        self.guards: tuple[Guard, ...] = ()
 
     async def chat(self, call: Call) -> Response[Any]:
         """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
@@ -64,7 +66,7 @@ class Pipeline:
 
     def walk(self, call: Call) -> Walk[Prepared]:
         """Return a walk down the call's chain, its clock started."""
-        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter))
+        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter), self.guards)
 
     def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
         """Tell the observers of a call that has its answer."""
@@ -188,7 +190,7 @@ class Pipeline:
         self, walk: Walk[Prepared], prepared: Prepared, answer: Answer, *, stale: bool = False
     ) -> Response[Any]:
         """Return the Response of an answer that cost nothing: from the cache, or asked for by an identical call."""
-        walk.attempts.append(Attempt(prepared.rung.target, "cached", usage=answer.usage, cost_usd=0.0))
+        walk.attempts.append(Attempt(prepared.rung.target, "cached", usage=answer.usage, cost_nano=0))
         return respond(
             walk.call,
             prepared,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from llmrouter.errors import LLMRouterError, StreamInterruptedError
+from llmrouter.pipeline.guard import Admission
 from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, End, Runtime
 from llmrouter.types import Completion, Delta, Text, Usage
@@ -16,16 +18,26 @@ T = TypeVar("T")
 _LINGER_S: Final = 0.05  # how long the end of the body may take after the answer's last word
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A complete answer as it came: decoded, with the response's headers and the seconds that it took."""
+
+    completion: Completion
+    headers: Mapping[str, str]
+    seconds: float
+
+
 class Reading:
     """The deltas of one attempt's stream, each waited for within a limit, and the answer at its end."""
 
-    def __init__(self, runtime: Runtime, prepared: Prepared, wire: Any) -> None:
+    def __init__(self, runtime: Runtime, prepared: Prepared, wire: Any, admission: Admission) -> None:
         self._runtime = runtime
         self._wire = wire
         self._rung = prepared.rung
         self._decoder = prepared.rung.provider.codec.decoder(wire.headers)
         self._closed = False
         self.prepared = prepared
+        self.admission = admission
         self.started = time.monotonic()
         self.first: Sequence[Delta] = ()  # what was read before the stream was handed on
         self.text: list[str] = []
@@ -47,12 +59,13 @@ class Reading:
                     return END
                 raise_as_ours(self._rung, error, "idle" if idle else limit, within)
             if chunk is END:
-                return END
+                break
             deltas: Sequence[Delta] = self._read(self._decoder.feed, chunk)
             if deltas:
                 self.text.extend(delta.text for delta in deltas if isinstance(delta, Text))
                 return deltas
-        await self._drain()
+        else:
+            await self._drain()
         return END
 
     def _is_whole(self) -> bool:
@@ -87,9 +100,10 @@ class Reading:
         """What the provider has reported until now, for a stream that does not reach its end."""
         return self._decoder.usage_so_far()
 
-    def finish(self) -> Completion:
+    def received(self) -> Received:
         """Return the whole answer. Raises StreamInterruptedError when the terminal event never came."""
-        return self._read(self._decoder.finish)
+        completion = self._read(self._decoder.finish)
+        return Received(completion, self._wire.headers, time.monotonic() - self.started)
 
     async def close(self) -> None:
         """Drop the connection, once; what goes wrong there is nobody's concern any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from llmrouter.errors import (
     LLMRouterError,
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Ready(Protocol):
+    """A rung that is ready to be asked, for whatever it is asked."""
+
+    @property
+    def rung(self) -> RungPlan: ...
+    @property
+    def timeouts(self) -> Timeouts: ...
+    def prompt_tokens(self, counter: TokenCounter) -> int: ...
+    def output_bound(self) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A rung that is ready to be asked.
@@ -41,6 +52,17 @@ class Prepared:
     key: str | None = None
     trim: Trim | None = None
     counted: int | None = None
+
+    def prompt_tokens(self, counter: TokenCounter) -> int:
+        """Return the tokens of the prompt, counted or estimated."""
+        request = self.request
+        return counter.count(self.rung.target, request.messages, request.tools, request.schema).tokens
+
+    def output_bound(self) -> int | None:
+        """Return the most tokens that the answer may have, None when neither the request nor the model says."""
+        asked = (self.body.get(name) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"))
+        nested = (self.body.get("generationConfig") or {}).get("maxOutputTokens")
+        return next((bound for bound in (*asked, nested) if bound is not None), self.rung.max_output)
 
     def wire(self, limit_s: float, *, stream: bool) -> WireCall:
         """Return the request as the client sends it, for an attempt of at most `limit_s` seconds."""
@@ -134,7 +156,16 @@ def raise_as_ours(rung: RungPlan, error: Exception, limit: str, limit_s: float |
     ours = as_ours(rung, error, limit, limit_s)
     if ours is None or ours is error:
         raise error
-    raise ours from error
+    raise ours from without_frames(error)
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return a foreign error and its causes without tracebacks: the locals of an SDK's frames hold headers with keys."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def read(rung: RungPlan, decode: Callable[..., T], *args: Any) -> T:

@@ -90,14 +90,18 @@ class Books:
         answer = self._counter.count_text(text) + hidden
         return Usage(uncached_tokens=prompt.tokens, output_tokens=answer, reasoning_tokens=hidden, estimated=True)
 
-    def charge(self, rung: RungPlan, usage: Usage) -> float | None:
-        """Add an attempt's price to the total and return it in USD; None when it is unknown."""
+    def charge(self, rung: RungPlan, usage: Usage) -> int | None:
+        """Add an attempt's price to the total and return it in nano-USD; None when it is unknown."""
         nano = rung.bill(usage)
-        if nano is None:
-            return None
-        with self._lock:
-            self._total_nano += nano
-        return nano / 1e9
+        if nano is not None:
+            with self._lock:
+                self._total_nano += nano
+        return nano
+
+
+def usd_of(nano: int | None) -> float | None:
+    """Return nano-USD as USD; None stays None."""
+    return None if nano is None else nano / 1e9
 
 
 def respond(

@@ -7,7 +7,6 @@ back as for a complete answer, after it `on_break` decides.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -132,13 +131,13 @@ class StreamCore:
             if deltas is not END:
                 self._pending.extend(deltas)
                 return
-            completion = reading.finish()
+            received = reading.received()
         except LLMRouterError as error:
             await self._broken(walk, reading, error)
             return
         await self._pipeline.runtime.protect(reading.close())
         self._reading = None
-        answer = self._pipeline.asking.accept(walk, reading.prepared, completion, time.monotonic() - reading.started)
+        answer = self._pipeline.asking.accept(walk, reading.prepared, received, reading.admission)
         self._pipeline.remember(self._call, reading.prepared, answer)
         self._land(Landed(answer))
         self._finish(self._pipeline.response(walk, reading.prepared, answer))

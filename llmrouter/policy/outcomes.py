@@ -9,6 +9,7 @@ from llmrouter.errors import (
     APIConnectionError,
     AuthenticationError,
     BadRequestError,
+    BudgetExceededError,
     CacheMissError,
     CircuitOpenError,
     ContentFilterError,
@@ -68,6 +69,8 @@ class Actions:
 
     def of(self, error: BaseException, *, on_fallback: bool) -> Action:
         """Return what to do after `error`. On a fallback rung a bad request moves on: the first rung's error counts."""
+        if isinstance(error, BudgetExceededError) and error.may_try_next:
+            return "next"
         for cls in type(error).__mro__:
             action = self._table.get(cls)
             if action is not None:
