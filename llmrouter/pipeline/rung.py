@@ -160,7 +160,7 @@ def raise_as_ours(rung: RungPlan, error: Exception, limit: str, limit_s: float |
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """Return a foreign error and its causes without tracebacks: the locals of an SDK's frames hold headers with keys."""
+    """Return a foreign error and its causes without tracebacks: locals of an SDK's frames hold headers with keys."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None
