@@ -7,7 +7,9 @@ import importlib.util
 from dataclasses import replace
 from typing import Any, Final
 
+from llmrouter.errors import AuthenticationError, LLMRouterError
 from llmrouter.providers.base import ProviderSettings, World
+from llmrouter.providers.failures import excerpt
 from llmrouter.providers.openai import OpenAIProvider, configured
 from llmrouter.providers.openai_dialect import OPENAI, Dialect
 
@@ -48,6 +50,14 @@ class AzureProvider(OpenAIProvider):
             "no key: set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN (environment or .env) or api_key on the "
             "provider, or install llmrouter[azure] to sign in with Entra ID"
         )
+
+    def translate(self, error: Exception) -> LLMRouterError | None:
+        """Map an SDK exception, or a failed sign-in with Entra ID, to ours; None when it is not one we know."""
+        if type(error).__module__.startswith("azure.") and _has_identity():
+            refused = importlib.import_module("azure.core.exceptions").ClientAuthenticationError
+            if isinstance(error, refused):
+                return AuthenticationError(f"signing in with Entra ID failed: {excerpt(str(error))}")
+        return super().translate(error)
 
     def _sdk(self, world: World) -> Any:
         import openai

@@ -18,7 +18,7 @@ from llmrouter.errors import (
     RateLimitError,
     RequestTimeoutError,
 )
-from llmrouter.providers import registry
+from llmrouter.providers import azure, registry
 from llmrouter.providers.base import Client, Provider, WireCall, WireReply, WireTimeouts
 from llmrouter.types import Completion, Message, Params, Request, Text
 from tests.conftest import FaultServers
@@ -291,10 +291,38 @@ def test_azure_makes_exactly_one_request_on_a_429(face: Face, fault_server: Faul
         ({"api_key": None}, "AZURE_OPENAI_API_KEY"),
     ],
 )
-def test_azure_says_what_it_lacks(fault_server: FaultServers, missing: dict[str, Any], told: str) -> None:
+def test_azure_says_what_it_lacks(
+    fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch, missing: dict[str, Any], told: str
+) -> None:
+    monkeypatch.setattr(azure, "_has_identity", lambda: False)
     reason = azure_at(fault_server(), **{"api_key": KEY, **missing}).unusable()
     assert reason is not None
     assert told in reason
+
+
+def test_a_failed_sign_in_with_entra_id_is_an_authentication_error(fault_server: FaultServers) -> None:
+    identity = pytest.importorskip("azure.identity", reason="needs the extra: pip install llmrouter[azure]")
+    provider = azure_at(fault_server())
+    assert provider.unusable() is None
+    translated = provider.translate(identity.CredentialUnavailableError("no credential"))
+    assert isinstance(translated, AuthenticationError)
+    assert "no credential" in str(translated)
+
+
+def test_an_entra_id_credential_is_asked_for_a_token(
+    face: Face, fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = pytest.importorskip("azure.identity", reason="needs the extra: pip install llmrouter[azure]")
+    credentials = pytest.importorskip("azure.core.credentials")
+
+    class Credential:
+        def get_token(self, *_scopes: str, **_options: Any) -> Any:
+            return credentials.AccessToken("fresh", 2**31)
+
+    monkeypatch.setattr(identity, "DefaultAzureCredential", Credential)
+    server = fault_server(OPENAI.reply())
+    sent(face, azure_at(server))
+    assert server.requests[0].headers["authorization"] == "Bearer fresh"
 
 
 def test_an_old_azure_api_version_gets_the_old_parameters(fault_server: FaultServers) -> None:

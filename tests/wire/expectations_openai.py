@@ -1,4 +1,4 @@
-"""What the recorded exchanges of OpenAI, Azure and the servers that speak their protocol say, read by hand."""
+"""What the recorded exchanges of OpenAI, Azure and the servers that speak their protocol say, row by row."""
 
 from __future__ import annotations
 
