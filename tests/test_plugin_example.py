@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,10 @@ PIECES = [{"text": "Good "}, {"text": "day."}, {"text": "", "tokens": [5, 3]}]
 WHOLE = {"text": "Good day.", "tokens": [5, 3]}
 LINES = [json.dumps(piece).encode() + b"\n" for piece in PIECES]
 
-Config: Callable[[str], dict[str, Any]]
-
 
 def block(language: str, marker: str) -> str:
     """Return the block of the page that holds `marker`."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return next(found for found in blocks if marker in found)
 
 
@@ -45,10 +43,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     information = tmp_path / "llmrouter_acme-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: llmrouter-acme\nVersion: 1.0\n")
-    told = block("toml", "entry-points").replace(
-        '[project.entry-points."llmrouter.providers"]', "[llmrouter.providers]"
-    )
-    (information / "entry_points.txt").write_text(told.replace('"', ""))
+    points = tomllib.loads(block("toml", "acme"))["project"]["entry-points"]["llmrouter.providers"]
+    lines = "".join(f"{kind} = {factory}\n" for kind, factory in points.items())
+    (information / "entry_points.txt").write_text(f"[llmrouter.providers]\n{lines}")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "llmrouter_acme", raising=False)
 
