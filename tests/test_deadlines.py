@@ -26,7 +26,7 @@ from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Protocol
 from tests.servers.replies import Reply, silence
 from tests.worlds import Face
 
-QUICK: dict[str, Any] = {"timeouts": {"attempt": "200ms"}}
+QUICK: dict[str, Any] = {"timeouts": {"attempt": "300ms"}}
 
 
 def slow(protocol: Protocol) -> dict[str, Reply]:
@@ -44,7 +44,7 @@ def test_an_answer_that_trickles_is_bounded_by_the_attempts_limit(
     face: Face, fault_server: FaultServers, protocol: Protocol, way: str
 ) -> None:
     server = fault_server(slow(protocol)[way])
-    with face.router(chain((protocol, server), **QUICK)) as router, within(0.7):
+    with face.router(chain((protocol, server), **QUICK)) as router, within(1.5):
         error = failing(RequestTimeoutError, face, router, "chat")
     assert (error.limit, error.target) == ("attempt", f"first/{protocol.model}")
     assert server.wait_for(lambda s: len(s.early_closes) == 1)
@@ -53,7 +53,7 @@ def test_an_answer_that_trickles_is_bounded_by_the_attempts_limit(
 @each_protocol
 def test_a_stream_whose_headers_trickle_is_bounded(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
     server = fault_server(protocol.stream().slow_head(0.05))
-    with face.router(chain((protocol, server), timeouts={"first_token": "200ms"})) as router, within(0.7):
+    with face.router(chain((protocol, server), timeouts={"first_token": "300ms"})) as router, within(1.5):
         error = failing(RequestTimeoutError, face, router, "stream")
     assert error.limit == "first_token"
 
@@ -62,7 +62,7 @@ def test_a_stream_whose_headers_trickle_is_bounded(face: Face, fault_server: Fau
 def test_a_connection_that_is_never_accepted_is_bounded_by_connect(face: Face, protocol: Protocol) -> None:
     with unanswered_port() as port:
         config = chain((protocol, f"http://127.0.0.1:{port}"), timeouts={"connect": "150ms"})
-        with face.router(config) as router, within(0.7):
+        with face.router(config) as router, within(1.5):
             error = failing(RequestTimeoutError, face, router, "chat")
     assert error.limit == "connect"
 
@@ -70,8 +70,8 @@ def test_a_connection_that_is_never_accepted_is_bounded_by_connect(face: Face, p
 def test_the_error_of_a_limit_tells_its_seconds(face: Face, fault_server: FaultServers) -> None:
     with face.router(chain((OPENAI, fault_server(silence(30))), **QUICK)) as router:
         error = failing(RequestTimeoutError, face, router, "chat")
-    assert error.seconds == pytest.approx(0.2)
-    assert "0.2s" in str(error)
+    assert error.seconds == pytest.approx(0.3)
+    assert "0.3s" in str(error)
 
 
 def test_a_target_that_answers_within_the_limit_is_waited_for(face: Face, fault_server: FaultServers) -> None:
@@ -92,7 +92,7 @@ def test_a_stream_may_be_longer_than_the_attempt_and_the_deadline(
 @each_protocol
 def test_a_whole_stream_is_bounded_by_total(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
     server = fault_server(protocol.stream(WORDS).delayed(0.02))
-    with face.router(chain((protocol, server), timeouts={"total": "300ms"})) as router, within(1.0):
+    with face.router(chain((protocol, server), timeouts={"total": "300ms"})) as router, within(2.0):
         received, error = broken_off(face, router)
     assert received
     assert error.partial == received
@@ -126,7 +126,7 @@ def test_a_dead_primary_costs_one_attempt_and_no_more_than_its_limit(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
     dead, healthy = fault_server(silence(30)), fault_server(protocol.reply("Here."))
-    with face.router(chain((protocol, dead), (protocol, healthy), **QUICK)) as router, within(0.7):
+    with face.router(chain((protocol, dead), (protocol, healthy), **QUICK)) as router, within(1.5):
         assert ask(face, router, mode).content == "Here."
     assert len(dead.requests) == 1
 
@@ -135,7 +135,7 @@ def test_a_dead_primary_costs_one_attempt_and_no_more_than_its_limit(
 def test_three_dead_targets_end_within_the_deadline(face: Face, fault_server: FaultServers, mode: Mode) -> None:
     rungs = [(protocol, fault_server(silence(30))) for protocol in (OPENAI, ANTHROPIC, GOOGLE)]
     config = chain(*rungs, deadline="600ms", timeouts={"attempt": "10s", "first_token": "10s"})
-    with face.router(config) as router, within(1.1), pytest.raises(
+    with face.router(config) as router, within(1.6), pytest.raises(
         (AllTargetsFailedError, DeadlineExceededError)
     ) as failure:  # fmt: skip
         ask(face, router, mode)
@@ -165,14 +165,14 @@ def test_a_deadline_that_has_passed_starts_no_attempt(face: Face, fault_server: 
 @each_mode
 def test_a_call_may_bring_its_own_deadline(face: Face, fault_server: FaultServers, mode: Mode) -> None:
     server = fault_server(silence(30))
-    with face.router(chain((OPENAI, server))) as router, within(0.7):
+    with face.router(chain((OPENAI, server))) as router, within(1.5):
         failing(RequestTimeoutError, face, router, mode, deadline=0.2)
 
 
 @pytest.mark.parametrize("timeout", [0.2, "200ms", {"attempt": "200ms"}, {"first_token": 0.2}])
 def test_a_call_may_bring_its_own_timeouts(face: Face, fault_server: FaultServers, timeout: Any) -> None:
     server = fault_server(silence(30))
-    with face.router(chain((OPENAI, server))) as router, within(0.7):
+    with face.router(chain((OPENAI, server))) as router, within(1.5):
         failing(RequestTimeoutError, face, router, "chat", timeout=timeout)
 
 
