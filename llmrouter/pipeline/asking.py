@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmrouter.errors import LLMRouterError, OutputInvalidError
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.guard import Admission, Result
@@ -130,6 +131,7 @@ class Asking:
         return reading
 
     async def _client(self, walk: Walk[Prepared], prepared: Prepared) -> Any:
+        playback.note(walk.call, prepared.rung)
         client = await self._connections.client(prepared.rung.provider)
         if not walk.call.plan.warmed:  # only now: two imports at once would slow down the one that is needed first
             walk.call.plan.warmed.append(True)

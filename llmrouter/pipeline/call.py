@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from llmrouter.errors import CacheMissError, InvalidRequestError
 from llmrouter.messages import normalize
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.plan import CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.types import (
     Document,
@@ -113,7 +114,8 @@ class Call:
     @property
     def cache(self) -> CachePolicy | None:
         """The cache policy of this call; None when it neither reads nor writes the cache."""
-        return None if self.options.cache == "bypass" else self.plan.cache
+        skipped = self.options.cache == "bypass" or (self.options.cache != "only" and playback.skips_cache())
+        return None if skipped else self.plan.cache
 
     def timeouts(self, rung: RungPlan) -> Timeouts:
         """Return the rung's limits with the call's own over them."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
+from llmrouter.pipeline.playback import connectable
 from llmrouter.pipeline.runtime import Runtime, loop_closed
 from llmrouter.providers.base import Client, Provider
 
@@ -67,7 +68,7 @@ class Connections:
 
     def _open(self, provider: Provider, opening: Future[Client]) -> None:
         try:
-            opening.set_result(provider.connect(self._runtime.world))
+            opening.set_result(connectable(provider).connect(self._runtime.world))
         except BaseException as error:  # noqa: BLE001 - whoever waits for the client gets it
             with self._lock:  # the next caller tries anew
                 for clients in self._clients.values():

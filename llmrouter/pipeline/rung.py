@@ -14,6 +14,7 @@ from llmrouter.errors import (
     UnsupportedError,
 )
 from llmrouter.history import for_origin
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.providers.base import WireCall, WireTimeouts
@@ -73,7 +74,8 @@ class Prepared:
 
 def lacking(call: Call, rung: RungPlan) -> str | None:
     """Return why `rung` cannot take this call at all, or None."""
-    if rung.unusable is not None and call.options.cache != "only":  # an answer in the cache needs no key
+    keyless = call.options.cache == "only" or playback.replaying()  # an answer that is kept needs no key
+    if rung.unusable is not None and not keyless:
         return rung.unusable
     if call.needs and rung.capabilities is not None:
         missing = call.needs - rung.capabilities
@@ -88,7 +90,7 @@ def prepare(call: Call, rung: RungPlan, counter: TokenCounter) -> Prepared:
     Raises ContextLengthError where the budget's policy is `error` or nothing more can go, and UnsupportedError where
     the protocol cannot carry the request.
     """
-    messages, trim, counted = _fitted(call, rung, counter)
+    messages, trim, counted = _fitted(call, rung, playback.neutral_counter() if playback.in_use() else counter)
     request = call.request(rung, for_origin(messages, rung.provider.settings.name))
     lacks = rung.provider.lacks(request)
     if lacks is not None:

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
+from llmrouter.pipeline import playback
 from llmrouter.providers.base import World
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class BlockingRuntime:
     async def sleep(self, seconds: float) -> None:
         from llmrouter.providers.bounds import interrupt_of_thread
 
-        interrupt = interrupt_of_thread()
+        seconds, interrupt = playback.paced(seconds), interrupt_of_thread()
         if interrupt is None:
             time.sleep(seconds)
         elif interrupt.asked.wait(seconds):
@@ -235,7 +236,7 @@ class AsyncioRuntime:
         self._detached: set[asyncio.Future[None]] = set()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(playback.paced(seconds))
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         async with asyncio.timeout(within):

@@ -13,6 +13,7 @@ from llmrouter.errors import (
     ProviderError,
     RefusalError,
 )
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Prepared
@@ -78,7 +79,7 @@ class Books:
         reported = completion.usage
         if reported is None:
             return self.estimated(prepared, completion.message.text, completion.reasoning)
-        if prepared.counted is not None and reported.input_tokens and not reported.estimated:
+        if prepared.counted is not None and not playback.in_use() and reported.input_tokens and not reported.estimated:
             self._counter.learn(prepared.rung.target, prepared.counted, reported.input_tokens)
         return reported
 
