@@ -91,10 +91,14 @@ class Pipeline:
 
     async def _flown(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any]:
         """Lead a flight, or follow the one under way and take its answer."""
+        owner = self.runtime.owner()
         while True:
-            leads, flight = self.flights.join(key, self.runtime.owner())
+            leads, flight = self.flights.join(key, owner)
             if leads:
                 return self.response(walk, prepared, await self._lead(walk, prepared, key, flight))
+            if flight.owner == owner:  # a stream that the caller holds open: nobody waits for themselves
+                answer = await walk.attempt(prepared, partial(self.asking.once, walk))
+                return self.response(walk, prepared, answer)
             outcome = await self.follow(walk, prepared, flight)
             if outcome is not None:
                 return self.replayed(walk, prepared, outcome)
