@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
 
 from llmrouter.errors import (
     AllTargetsFailedError,
@@ -24,6 +26,7 @@ from llmrouter.errors import (
 )
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.guard import Admission, BusyError, Guard, Result, admit
+from llmrouter.pipeline.observer import Recorder
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Ready, lacking
 from llmrouter.pipeline.runtime import Runtime
@@ -44,9 +47,17 @@ class Walk(Generic[ReadyT]):
     """
 
     def __init__(
-        self, runtime: Runtime, call: Call, prepare: Callable[[RungPlan], ReadyT], guards: Sequence[Guard] = ()
+        self,
+        runtime: Runtime,
+        call: Call,
+        prepare: Callable[[RungPlan], ReadyT],
+        guards: Sequence[Guard] = (),
+        order: Sequence[int] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._runtime, self._prepare, self._guards = runtime, prepare, guards
+        self._recorder, self._reporting = recorder, threading.Lock()
+        self._id, self._reported = "", 0
         self.call = call
         self.started = time.monotonic()
         self.deadline = Deadline(self.started + call.deadline_s)
@@ -54,30 +65,80 @@ class Walk(Generic[ReadyT]):
         self.prepared: list[ReadyT] = []  # every rung that was reached, for entries that may stand in for an error
         self.first_error: LLMRouterError | None = None
         self.spent_chain = False  # whether every rung was tried and none is left
-        self._lacking = [lacking(call, rung) for rung in call.plan.rungs]
+        self.rungs = call.plan.rungs if order is None else tuple(call.plan.rungs[index] for index in order)
+        self._lacking = [lacking(call, rung) for rung in self.rungs]
         self._position = 0
+        self._hedge = call.plan.hedge
         self._too_small: int | None = None  # a window that was too small for the prompt, in tokens
 
-    async def run(self, ask: Callable[[ReadyT], Awaitable[T]]) -> T:
-        """Return what `ask` makes of the first rung where it succeeds. Raises what CONTRACT section 4 says."""
-        rungs = self.call.plan.rungs
+    async def run(
+        self,
+        ask: Callable[[ReadyT], Coroutine[Any, Any, T]],
+        discard: Callable[[T], Coroutine[Any, Any, None]] | None = None,
+    ) -> T:
+        """Return what `ask` makes of the first rung where it succeeds. Raises what CONTRACT section 4 says.
+
+        `discard` drops a result that lost a race between two rungs; None: the route's hedge is not used.
+        """
         if all(self._lacking):
             raise self._nowhere()
-        while self._position < len(rungs):
-            rung = rungs[self._position]
-            reason = self._lacking[self._position] or self._outgrown(rung)
+        while self._position < len(self.rungs):
+            position, rung = self._position, self.rungs[self._position]
+            reason = self._lacking[position] or self._outgrown(rung)
             if reason is not None:
                 self.attempts.append(Attempt(rung.target, "skipped", reason=reason))
             else:
                 try:
-                    prepared = self._prepare(rung)
-                    self.prepared.append(prepared)
-                    return await ask(prepared)
+                    return await self._ask(position, ask, discard)
                 except LLMRouterError as error:
                     self.failed(rung, error)
             self._position += 1
         self.spent_chain = True
         raise self.spent()
+
+    async def _ask(
+        self,
+        position: int,
+        ask: Callable[[ReadyT], Coroutine[Any, Any, T]],
+        discard: Callable[[T], Coroutine[Any, Any, None]] | None,
+    ) -> T:
+        """Ask one rung; where the route hedges, the next one too when the first is slow."""
+        ready = self._made_ready(self.rungs[position])
+        rival = self._rival(position)
+        if rival is None or discard is None or self._hedge is None:
+            return await ask(ready)
+        return await self._runtime.race(
+            lambda: ask(ready),
+            lambda: self._ask_rival(rival, ask),
+            after_s=self._hedge.after_s,
+            discard=discard,
+        )
+
+    async def _ask_rival(self, position: int, ask: Callable[[ReadyT], Coroutine[Any, Any, T]]) -> T:
+        """Ask the rung at `position` beside a slow one; when it fails, it is not asked again."""
+        if self._hedge is None or not self._hedge.may_start():
+            raise LimitExceededError("the route's share of hedged calls is used up")
+        rung = self.rungs[position]
+        self._lacking[position] = "it was already asked beside the rung before it"
+        try:
+            return await ask(self._made_ready(rung))
+        except LLMRouterError as error:
+            if not any(attempt.error is error for attempt in self.attempts):
+                self._record(rung, error)
+            raise
+
+    def _rival(self, position: int) -> int | None:
+        later = range(position + 1, len(self.rungs))
+        return next((index for index in later if self._lacking[index] is None), None)
+
+    def _made_ready(self, rung: RungPlan) -> ReadyT:
+        ready = self._prepare(rung)
+        self.prepared.append(ready)
+        return ready
+
+    def restart_clock(self) -> None:
+        """Give the call its whole deadline again, for a stream that starts anew: it runs to the first token."""
+        self.deadline = Deadline(time.monotonic() + self.call.deadline_s)
 
     def failed(self, rung: RungPlan, error: LLMRouterError) -> None:
         """Take note of the error that ended `rung`; raise it where it ends the walk."""
@@ -112,6 +173,7 @@ class Walk(Generic[ReadyT]):
                 if len(self.attempts) == seen:  # nothing came back, so `once` had nothing to record
                     self._record(rung, error, time.monotonic() - started)
                 self._waited(seen, waited_s)
+                self.report()  # not only at the end: the process may be killed before the next attempt is over
                 wait_s = self._wait_s(rung, error, number)
                 if wait_s is None:
                     raise
@@ -135,6 +197,16 @@ class Walk(Generic[ReadyT]):
                     raise busy.refusal from None
                 wait_s = busy.wait_s
             await self._runtime.sleep(wait_s)
+
+    def report(self) -> None:
+        """Tell the recorder of the attempts that are over and that it does not know of yet."""
+        if self._recorder is None:
+            return
+        with self._reporting:  # two rungs that race have a thread each
+            done, self._reported = self.attempts[self._reported :], len(self.attempts)
+            self._id = self._id or token_hex(8)
+        if done:
+            self._recorder.record(self.call, self._id, done)
 
     def limit_s(self, prepared: Ready) -> float:
         """Return the seconds that an attempt which starts now may take. Raises DeadlineExceededError."""
@@ -179,7 +251,7 @@ class Walk(Generic[ReadyT]):
 
     def _nowhere(self) -> LLMRouterError:
         """Return the error of a chain in which no rung can be asked at all."""
-        rungs = self.call.plan.rungs
+        rungs = self.rungs
         self.attempts = [
             Attempt(rung.target, "skipped", reason=reason) for rung, reason in zip(rungs, self._lacking, strict=True)
         ]

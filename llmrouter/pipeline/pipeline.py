@@ -21,7 +21,7 @@ from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.flight import Crashed, Flight, Flights, Gone, Landed
 from llmrouter.pipeline.guard import Guard
-from llmrouter.pipeline.observer import Ended, Observer, outcome_of
+from llmrouter.pipeline.observer import Ended, Observer, Recorder, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.pipeline.settle import Books, judge, respond
@@ -45,13 +45,14 @@ class Pipeline:
         self.asking = Asking(runtime, self.connections, self.books)
         self.flights: Flights[Answer] = Flights()
         self.observers: tuple[Observer, ...] = ()
+        self.recorder: Recorder | None = None
         self.guards: tuple[Guard, ...] = ()
 
     async def chat(self, call: Call) -> Response[Any]:
         """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
         walk = self.walk(call)
         try:
-            response = await walk.run(partial(self._rung, walk))
+            response = await walk.run(partial(self._rung, walk), _nothing_to_drop)
         except LLMRouterError as error:
             stale = self.stale(walk, error)
             if stale is None:
@@ -66,16 +67,18 @@ class Pipeline:
 
     def walk(self, call: Call) -> Walk[Prepared]:
         """Return a walk down the call's chain, its clock started."""
-        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter), self.guards)
+        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter), self.guards, recorder=self.recorder)
 
     def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
         """Tell the observers of a call that has its answer."""
+        walk.report()
         end = Ended(walk.call, outcome_of(response), walk.attempts, response.latency_s, response)
         for observer in self.observers:
             observer.ended(end)
 
     def unanswered(self, walk: Walk[Any], outcome: str, error: BaseException | None) -> None:
         """Tell the observers of a call that ended without an answer."""
+        walk.report()
         end = Ended(walk.call, outcome, walk.attempts, time.monotonic() - walk.started, error=error)
         for observer in self.observers:
             observer.ended(end)
@@ -101,7 +104,7 @@ class Pipeline:
                 return self.response(walk, prepared, answer)
             outcome = await self.follow(walk, prepared, flight)
             if outcome is not None:
-                return self.replayed(walk, prepared, outcome)
+                return self.replayed(walk, prepared, outcome, reason="shared")
 
     async def follow(self, walk: Walk[Prepared], prepared: Prepared, flight: Flight[Answer]) -> Answer | None:
         """Return the leader's answer; None when this call has to ask itself. Raises a copy of the leader's error."""
@@ -165,7 +168,7 @@ class Pipeline:
             completion = codec.load(entry.value) if entry is not None else None
             answer = None if completion is None else self._stored(walk.call, completion)
             if answer is not None:
-                return self.replayed(walk, prepared, answer, stale=True)
+                return self.replayed(walk, prepared, answer, reason="stale")
         return None
 
     @staticmethod
@@ -191,10 +194,11 @@ class Pipeline:
         )
 
     def replayed(
-        self, walk: Walk[Prepared], prepared: Prepared, answer: Answer, *, stale: bool = False
+        self, walk: Walk[Prepared], prepared: Prepared, answer: Answer, *, reason: str | None = None
     ) -> Response[Any]:
-        """Return the Response of an answer that cost nothing: from the cache, or asked for by an identical call."""
-        walk.attempts.append(Attempt(prepared.rung.target, "cached", usage=answer.usage, cost_nano=0))
+        """Return the Response of an answer that cost nothing; `reason` says where it came from, as in Attempt."""
+        target = prepared.rung.target
+        walk.attempts.append(Attempt(target, "cached", reason=reason, usage=answer.usage, cost_nano=0))
         return respond(
             walk.call,
             prepared,
@@ -205,7 +209,7 @@ class Pipeline:
             started=walk.started,
             attempts=walk.attempts,
             cached=True,
-            stale=stale,
+            stale=reason == "stale",
         )
 
     async def close(self) -> None:
@@ -213,3 +217,7 @@ class Pipeline:
         await self.connections.close()
         self.counter.factors.flush()
         self.cache.close()
+
+
+async def _nothing_to_drop(_lost: Response[Any]) -> None:
+    """A whole answer that lost a race holds nothing; it is booked already."""

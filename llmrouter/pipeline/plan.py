@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from llmrouter.policy.outcomes import Actions
 from llmrouter.providers.base import Provider
@@ -48,6 +48,14 @@ class CachePolicy:
     stale_if_error_s: float = 0.0
 
 
+class Hedge(Protocol):
+    """When to ask the next rung beside a slow one, and whether there is room for it; counts what it allows."""
+
+    @property
+    def after_s(self) -> float: ...
+    def may_start(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RungPlan:
     """One place in a route's chain.
@@ -87,4 +95,5 @@ class RoutePlan:
     cache: CachePolicy | None = None
     on_break: Literal["error", "restart"] = "error"
     prompt_cache: str = "auto"
+    hedge: Hedge | None = None
     warmed: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: fallbacks are being opened

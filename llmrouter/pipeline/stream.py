@@ -35,7 +35,7 @@ class StreamCore:
         self._call = call
         self._walk: Walk[Prepared] | None = None
         self._reading: Reading | None = None
-        self._flight: tuple[str, Flight[Answer]] | None = None
+        self._leading: dict[str, Flight[Answer]] = {}  # one, or two while a hedge runs
         self._pending: deque[Event] = deque()
         self.response: Response[Any] | None = None
         self.ended = False
@@ -79,7 +79,7 @@ class StreamCore:
     async def _open(self, walk: Walk[Prepared]) -> None:
         """Walk the chain until a rung's first content is here, or a stored answer."""
         try:
-            found = await walk.run(partial(self._rung, walk))
+            found = await walk.run(partial(self._rung, walk), self._discard)
         except LLMRouterError as error:
             found_stale = self._pipeline.stale(walk, error)
             if found_stale is None:
@@ -100,10 +100,10 @@ class StreamCore:
         try:
             return await walk.attempt(prepared, partial(pipeline.asking.open, walk))
         except Exception as error:
-            self._land(Crashed(error))
+            self._land(prepared, Crashed(error))
             raise
         except BaseException:
-            self._land(Gone())
+            self._land(prepared, Gone())
             raise
 
     async def _joined(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any] | None:
@@ -115,13 +115,13 @@ class StreamCore:
         while True:
             leads, flight = pipeline.flights.join(key, owner)
             if leads:
-                self._flight = key, flight
+                self._leading[key] = flight
                 return None
             if flight.owner == owner:
                 return None
             answer = await pipeline.follow(walk, prepared, flight)
             if answer is not None:
-                return pipeline.replayed(walk, prepared, answer)
+                return pipeline.replayed(walk, prepared, answer, reason="shared")
 
     async def _read(self, walk: Walk[Prepared], reading: Reading) -> None:
         """Read on: the next deltas, or the end; a break is handled as `on_break` says."""
@@ -139,7 +139,7 @@ class StreamCore:
         self._reading = None
         answer = self._pipeline.asking.accept(walk, reading.prepared, received, reading.admission)
         self._pipeline.remember(self._call, reading.prepared, answer)
-        self._land(Landed(answer))
+        self._land(reading.prepared, Landed(answer))
         self._finish(self._pipeline.response(walk, reading.prepared, answer))
 
     async def _broken(self, walk: Walk[Prepared], reading: Reading, error: LLMRouterError) -> None:
@@ -148,7 +148,7 @@ class StreamCore:
         await pipeline.runtime.protect(reading.close())
         pipeline.asking.abandon(walk, reading, "failed", error)
         self._reading = None
-        self._land(Gone())
+        self._land(reading.prepared, Gone())
         if self._call.plan.on_break != "restart":
             raise _interrupted(reading, error)
         if self.handed_out:
@@ -157,6 +157,7 @@ class StreamCore:
         walk.failed(rung, error)
         if not walk.step():
             raise _interrupted(reading, error)
+        walk.restart_clock()
         await self._open(walk)
         target = self._reading.prepared.rung.target if self._reading is not None else rung.target
         self._pending.appendleft(Restart(target, error))
@@ -180,11 +181,17 @@ class StreamCore:
         if self._walk is not None:
             self._pipeline.answered(self._walk, response)
 
-    def _land(self, outcome: Landed[Answer] | Crashed | Gone) -> None:
-        if self._flight is not None:
-            key, flight = self._flight
-            self._flight = None
-            self._pipeline.flights.land(key, flight, outcome)
+    def _land(self, prepared: Prepared, outcome: Landed[Answer] | Crashed | Gone) -> None:
+        flight = self._leading.pop(prepared.key, None) if prepared.key is not None else None
+        if flight is not None and prepared.key is not None:
+            self._pipeline.flights.land(prepared.key, flight, outcome)
+
+    async def _discard(self, lost: Reading | Response[Any]) -> None:
+        """Drop what a hedge won too late."""
+        if isinstance(lost, Reading) and self._walk is not None:
+            self._pipeline.asking.abandon(self._walk, lost, "cancelled")
+            await self._pipeline.runtime.protect(lost.close())
+            self._land(lost.prepared, Gone())
 
     async def _fail(self, outcome: str, error: BaseException | None) -> None:
         """End the stream before its end: close, book what was received, let followers go on."""
@@ -196,7 +203,8 @@ class StreamCore:
         if reading is not None and self._walk is not None:
             self._pipeline.asking.abandon(self._walk, reading, outcome, error)
             await self._pipeline.runtime.protect(reading.close())
-        self._land(Gone())
+        while self._leading:
+            self._pipeline.flights.land(*self._leading.popitem(), Gone())
         if self._walk is not None:
             self._pipeline.unanswered(self._walk, outcome, error)
 
