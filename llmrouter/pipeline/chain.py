@@ -203,10 +203,11 @@ class Walk(Generic[ReadyT]):
         if self._recorder is None:
             return
         with self._reporting:  # two rungs that race have a thread each
-            done, self._reported = self.attempts[self._reported :], len(self.attempts)
+            first, done = self._reported, self.attempts[self._reported :]
+            self._reported += len(done)
             self._id = self._id or token_hex(8)
         if done:
-            self._recorder.record(self.call, self._id, done)
+            self._recorder.record(self.call, self._id, first, done)
 
     def limit_s(self, prepared: Ready) -> float:
         """Return the seconds that an attempt which starts now may take. Raises DeadlineExceededError."""

@@ -91,8 +91,12 @@ class Embedding:
     async def run(self, call: Call, texts: Sequence[str], dimensions: int | None) -> Embeddings:
         """Return one vector a text, in their order, all from the same rung."""
         pipeline = self._pipeline
-        walk = Walk(pipeline.runtime, call, partial(_batches, call, texts, dimensions), pipeline.guards)
-        return await walk.run(partial(self._rung, walk))
+        batches = partial(_batches, call, texts, dimensions)
+        walk = Walk(pipeline.runtime, call, batches, pipeline.guards, recorder=pipeline.recorder)
+        try:
+            return await walk.run(partial(self._rung, walk))
+        finally:
+            walk.report()
 
     async def _rung(self, walk: Walk[Any], ready: Batches) -> Embeddings:
         asked = [partial(walk.attempt, batch, partial(self._once, walk)) for batch in ready.batches]

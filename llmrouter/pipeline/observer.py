@@ -32,6 +32,21 @@ class Observer(Protocol):
     def ended(self, end: Ended) -> None: ...
 
 
+class Recorder(Protocol):
+    """Somebody who is told of every attempt as soon as it is over: the ledger. Must be quick and may not raise."""
+
+    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt]) -> None:
+        """Take down attempts that are over: those of one call from its number `first` (0: the first one) on.
+
+        `call_id` tells calls apart, in all processes. A call may come several times, never with the same attempt.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write down what is not written yet."""
+        ...
+
+
 def outcome_of(response: Response[Any]) -> str:
     """Return the outcome of a call that has its answer."""
     return "stale" if response.stale else "cached" if response.cached else "ok"

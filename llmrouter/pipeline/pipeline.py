@@ -67,7 +67,8 @@ class Pipeline:
 
     def walk(self, call: Call) -> Walk[Prepared]:
         """Return a walk down the call's chain, its clock started."""
-        return Walk(self.runtime, call, partial(prepare, call, counter=self.counter), self.guards, recorder=self.recorder)
+        ready = partial(prepare, call, counter=self.counter)
+        return Walk(self.runtime, call, ready, self.guards, recorder=self.recorder)
 
     def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
         """Tell the observers of a call that has its answer."""
