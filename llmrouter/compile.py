@@ -172,7 +172,7 @@ class Compiled:
         settings = provider.settings
         overrides = {target: rung.prices} if rung.prices is not None else dict(route.prices)
         bill = Bill(self.prices, target, settings.kind, settings.base_url, overrides)
-        info = self._info(target)
+        info = self.catalogue.model_info(target)
         retry = rung.retry
         return RungPlan(
             target=target,
@@ -187,12 +187,9 @@ class Compiled:
             unusable=self.why_unusable(provider),
             window=info.context_window,
             max_output=info.max_output_tokens,
-            capabilities=info.capabilities,
+            capabilities=_capabilities(provider, info),
             weight=rung.weight,
         )
-
-    def _info(self, target: str) -> ModelInfo:
-        return self.catalogue.model_info(target)
 
 
 class Bill:
@@ -216,6 +213,12 @@ class Bill:
         if self.price is None or not usage.others:
             return None if self.price is None else self.price.nano_usd(usage)
         return self._prices.cost(self._target, usage, self.price, **self._look_up)
+
+
+def _capabilities(provider: Provider, info: ModelInfo) -> frozenset[str] | None:
+    """Return what the model can do, and what its protocol makes up for (structured output through a forced tool)."""
+    made_up: frozenset[str] = getattr(provider.codec, "makes_up", frozenset())
+    return None if info.capabilities is None else info.capabilities | made_up
 
 
 def _params(params: ParamsConfig) -> Params:

@@ -161,6 +161,9 @@ class ProviderError(LLMRouterError):
         self.retry_after = retry_after
         self.body = body
 
+    refused_param: str | None = None
+    """The request's parameter that the model does not take, where the provider says so (`temperature`, `top_p`)."""
+
     def __str__(self) -> str:
         facts = [str(fact) for fact in (self.target, self.status, self.code) if fact is not None]
         suffix = f" ({', '.join(facts)})" if facts else ""

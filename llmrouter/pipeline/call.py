@@ -135,14 +135,15 @@ class Call:
     def params(self, rung: RungPlan) -> Params:
         """Return the rung's parameters with the call's own over them, and output capped by the token budget."""
         cap = self.plan.budget.output
-        if not self.overrides and cap is None:
+        if not self.overrides and cap is None and not rung.refused:
             return rung.params
         merged = dataclasses.replace(rung.params, **self.overrides)
         if self.options.extra:
             merged = dataclasses.replace(merged, extra={**rung.params.extra, **self.options.extra})
         if cap is not None and (merged.max_tokens is None or merged.max_tokens > cap):
             merged = dataclasses.replace(merged, max_tokens=cap)
-        return merged
+        refused: dict[str, Any] = dict.fromkeys(rung.refused)
+        return dataclasses.replace(merged, **refused) if refused else merged
 
     def embedding(self) -> Call:
         """Return this call as one for vectors."""

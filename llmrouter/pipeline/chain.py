@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from secrets import token_hex
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from llmrouter.errors import (
     AllTargetsFailedError,
     AuthenticationError,
+    BadRequestError,
     BudgetExceededError,
     CacheMissError,
     CircuitOpenError,
@@ -34,6 +35,7 @@ from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
 from llmrouter.types import Attempt
 
 T = TypeVar("T")
+_SAMPLERS: Final = frozenset({"temperature", "top_p", "seed"})
 
 
 ReadyT = TypeVar("ReadyT", bound=Ready)
@@ -106,9 +108,9 @@ class Walk(Generic[ReadyT]):
         ready = self._made_ready(self.rungs[position])
         rival = self._rival(position)
         if rival is None or discard is None or self._hedge is None:
-            return await ask(ready)
+            return await self._asked(ready, ask)
         return await self._runtime.race(
-            lambda: ask(ready),
+            lambda: self._asked(ready, ask),
             lambda: self._ask_rival(rival, ask),
             after_s=self._hedge.after_s,
             discard=discard,
@@ -121,11 +123,36 @@ class Walk(Generic[ReadyT]):
         rung = self.rungs[position]
         self._lacking[position] = "it was already asked beside the rung before it"
         try:
-            return await ask(self._made_ready(rung))
+            return await self._asked(self._made_ready(rung), ask)
         except LLMRouterError as error:
             if not any(attempt.error is error for attempt in self.attempts):
                 self._record(rung, error)
             raise
+
+    async def _asked(self, ready: ReadyT, ask: Callable[[ReadyT], Coroutine[Any, Any, T]]) -> T:
+        """Ask a rung; when its model turns out not to take a sampling parameter, ask again without it."""
+        try:
+            return await ask(ready)
+        except BadRequestError as error:
+            if not self._leave_out(ready.rung, error.refused_param):
+                raise
+        return await ask(self._made_ready(ready.rung))
+
+    def _leave_out(self, rung: RungPlan, param: str | None) -> bool:
+        """Remember that the rung's model does not take `param`; return whether the request is worth another try.
+
+        Which models take samplers changes from release to release, faster than any list of ours; the answer without
+        one is what the caller wanted, and the log says that it was left out.
+        """
+        if param not in _SAMPLERS or param in rung.refused or getattr(self.call.params(rung), param) is None:
+            return False
+        from loguru import logger
+
+        rung.refused.add(param)
+        logger.warning(
+            "{} {} | does not take {}, which is left out from now on", self.call.plan.name, rung.target, param
+        )
+        return True
 
     def _rival(self, position: int) -> int | None:
         later = range(position + 1, len(self.rungs))

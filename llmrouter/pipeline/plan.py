@@ -78,6 +78,7 @@ class RungPlan:
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
     weight: float = 1.0
+    refused: set[str] = field(default_factory=set, compare=False)  # parameters that the model turned out not to take
 
 
 @dataclass(frozen=True, slots=True)

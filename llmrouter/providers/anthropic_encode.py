@@ -29,8 +29,8 @@ def encode(request: Request, origin: str, *, sampling: bool = True, inline_syste
     `sampling` False leaves temperature and top_p out (API versions from 2026-10-21 refuse them on every model);
     `inline_system` False moves every system message to the top (clouds that refuse them in the conversation).
 
-    A parameter that the model refuses is left out (seed always is), so that a chain may name models of several
-    generations: temperature and top_p from Claude 4.7 on, top_p beside temperature from 4.1 on, both while thinking.
+    The API has no seed, which is left out, and refuses temperature and top_p while the model thinks. Newer models
+    refuse them at all times: that is for the model to say, and for the pipeline to remember.
     """
     accepts = traits(request.model)
     by_tool = answers_by_tool(request, accepts)
@@ -51,8 +51,8 @@ def encode(request: Request, origin: str, *, sampling: bool = True, inline_syste
         body["tools"] = tools
         _put(body, "tool_choice", _tool_choice(request, by_tool))
     _put(body, "output_config", _output_config(request, accepts, by_tool))
-    if sampling and accepts.sampling and not _thinks(thinking):
-        body.update(_samplers(request.params, accepts))
+    if sampling and not _thinks(thinking):
+        body.update(_samplers(request.params))
     body.update(request.params.extra)
     return body
 
@@ -75,13 +75,9 @@ def _limits(params: Params, thinking: Block | None, accepts: ClaudeTraits) -> di
     return limits
 
 
-def _samplers(params: Params, accepts: ClaudeTraits) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if params.temperature is not None:
-        found["temperature"] = params.temperature
-    if params.top_p is not None and (accepts.both_samplers or params.temperature is None):
-        found["top_p"] = params.top_p
-    return found
+def _samplers(params: Params) -> dict[str, Any]:
+    asked = {"temperature": params.temperature, "top_p": params.top_p}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _thinking(request: Request, accepts: ClaudeTraits, by_tool: bool) -> Block | None:

@@ -81,6 +81,10 @@ _BY_PROSE: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     (re.compile(r"provided model identifier is invalid"), ModelNotFoundError),
 )
 
+# A sampler that the model does not take is named in the message alone. Recorded in public reports: "`temperature` and
+# `top_p` cannot both be specified for this model. Please use only one."; "`temperature` is deprecated for this model."
+_REFUSED: Final = re.compile(r"`?(?:temperature`? and `?)?(temperature|top_p)`? (?:is|are|cannot|may only|must be)\b")
+
 _REQUEST_ID_HEADERS: Final = ("request-id", "x-amzn-requestid", "x-request-id")
 
 
@@ -105,6 +109,9 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes | str | Any) -
     )
     if isinstance(error, ContextLengthError) and found and found.groupdict():
         error.tokens_used, error.max_tokens = _number(found["used"]), _number(found["limit"])
+    if status == 400 and cls is BadRequestError:
+        refused = _REFUSED.search(message)
+        error.refused_param = refused[1] if refused else None
     return error
 
 

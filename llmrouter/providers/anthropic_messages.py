@@ -22,6 +22,7 @@ class MessagesCodec:
     """
 
     embed_batch = 0  # Anthropic has no embeddings
+    makes_up = frozenset({"schema"})  # a model without structured output answers through a forced tool
 
     def __init__(
         self, origin: str, *, sampling: bool = True, inline_system: bool = True, fixed: Mapping[str, Any] = EMPTY

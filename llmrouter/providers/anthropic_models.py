@@ -29,8 +29,6 @@ class ClaudeTraits:
     """
 
     max_tokens: int
-    sampling: bool  # temperature and top_p
-    both_samplers: bool  # temperature together with top_p
     adaptive: bool
     budgets: bool
     thinking_off: ThinkingOff
@@ -52,8 +50,6 @@ def traits(model: str) -> ClaudeTraits:
     frontier = family in ("fable", "mythos")
     return ClaudeTraits(
         max_tokens=_max_tokens(at),
-        sampling=at < (4, 7),
-        both_samplers=at < (4, 1),
         adaptive=at >= (4, 6),
         budgets=at < (4, 7),
         thinking_off=_thinking_off(family, at),

@@ -83,7 +83,10 @@ class StreamDecoder(Protocol):
 
 
 class Codec(Protocol):
-    """Pure translation for one wire protocol."""
+    """Pure translation for one wire protocol.
+
+    A codec may have `makes_up: frozenset[str]`: capabilities that it provides where a model lacks them.
+    """
 
     embed_batch: int  # most texts in one embedding request; 0: this protocol has no embeddings
 

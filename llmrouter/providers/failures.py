@@ -19,6 +19,7 @@ from llmrouter.errors import (
     ProviderError,
     QuotaError,
     RateLimitError,
+    RequestTimeoutError,
     ServerError,
 )
 
@@ -27,6 +28,7 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     402: QuotaError,
     403: PermissionDeniedError,
     404: ModelNotFoundError,
+    408: RequestTimeoutError,  # a gateway (OpenRouter, proxies) gave up on the model
     429: RateLimitError,
     503: OverloadedError,
     529: OverloadedError,  # Anthropic's own status for overload

@@ -26,6 +26,7 @@ class ChatCodec:
     def __init__(self, name: str, dialect: Dialect = OPENAI) -> None:
         self.name, self.dialect = name, dialect
         self.embed_batch = dialect.embed_batch
+        self.makes_up = frozenset() if dialect.native_schema else frozenset({"schema"})  # in the prompt's words
 
     def encode(self, request: Request) -> dict[str, Any]:
         """Return the wire body of a complete answer."""

@@ -12,7 +12,6 @@ from llmrouter.errors import (
     BadRequestError,
     ContentFilterError,
     ContextLengthError,
-    MalformedResponseError,
     ModelNotFoundError,
     OutputInvalidError,
     OverloadedError,
@@ -60,7 +59,6 @@ _BY_CODE: Final[Mapping[str, type[ProviderError]]] = {
     "overloaded": OverloadedError,
     "overloaded_error": OverloadedError,
     "engine_overloaded": OverloadedError,
-    "tool_use_failed": MalformedResponseError,  # Groq: the request was fine, the model wrote no usable tool call
     "json_validate_failed": OutputInvalidError,  # Groq: the model's answer fails the schema
 }
 
@@ -123,6 +121,8 @@ def failure(status: int | None, headers: Mapping[str, str], body: Any) -> Provid
         body=body,
     )
     _fill(error, detail)
+    if code in ("unsupported_parameter", "unsupported_value"):
+        error.refused_param = shape.text(detail.get("param")) or None
     return error
 
 

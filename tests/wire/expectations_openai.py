@@ -9,7 +9,6 @@ from llmrouter.errors import (
     BadRequestError,
     ContentFilterError,
     ContextLengthError,
-    MalformedResponseError,
     ModelNotFoundError,
     ProviderError,
     QuotaError,
@@ -65,7 +64,7 @@ ROWS: tuple[Said | Failed, ...] = (
     Failed("groq/err-429-retry-after-then-ok", 0, RateLimitError, "rate_limit_exceeded", retry_after=1.0),
     Said("groq/err-429-retry-after-then-ok", 1, "", Usage(708, 20), "tool_calls", calls=(("get_file", "{}"),)),
     Said("groq/stream-headers", 0, "A joke about OpenTelemetry!\n\nWhy did the", Usage(18, 73)),
-    Failed("groq/tool-use-failed-400", 0, MalformedResponseError, "tool_use_failed"),
+    Failed("groq/tool-use-failed-400", 0, BadRequestError, "tool_use_failed"),
     Said(
         "groq/tool-use-failed-400",
         1,
