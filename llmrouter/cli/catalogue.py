@@ -30,8 +30,8 @@ def routes(as_json: AsJson = False, routes: RoutesFile = None, verbose: Verbose 
             write_json([{"name": name, "description": said, "targets": chain} for name, said, chain in found])
         elif found:
             write_table(
-                ("route", "targets", "description"),
-                [(name, ", ".join(chain), one_line(said)) for name, said, chain in found],
+                ("route", "description", "targets"),
+                [(name, one_line(said), ", ".join(chain)) for name, said, chain in found],
             )
 
 

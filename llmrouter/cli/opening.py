@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from llmrouter.errors import RouteNotFoundError
+from llmrouter.errors import InvalidRequestError, RouteNotFoundError
 
 if TYPE_CHECKING:
     from llmrouter.router import Router
@@ -25,7 +25,8 @@ def opened(routes: Path | None, log: Log = "silent") -> Iterator[Router]:
     """Open a router and close it at the end.
 
     `log` is `file` (the level that the file says, INFO if it says none), `debug` (everything) or `silent`.
-    Raises ConfigError with every mistake of the file, and RouteNotFoundError that says so where there is no file.
+    Raises ConfigError with every mistake of the file. Where there is no file, asking for a route by name is an
+    InvalidRequestError that says so.
     """
     import_from_here()
     from llmrouter.observe.log import disable_logging, enable_logging
@@ -45,15 +46,10 @@ def opened(routes: Path | None, log: Log = "silent") -> Iterator[Router]:
             yield router
     except RouteNotFoundError as error:
         if not router.routes and not has_file(routes) and "/" not in error.name:
-            raise _NowhereError(error.name) from None
+            raise InvalidRequestError(
+                f"no route named {error.name!r}; {NO_FILE} (targets such as openai/gpt-6-luna need none)"
+            ) from None
         raise
-
-
-class _NowhereError(RouteNotFoundError):
-    """A route was asked for by name where there is no file that could have it."""
-
-    def __str__(self) -> str:
-        return f"no route named {self.name!r}; {NO_FILE} (targets such as openai/gpt-6-luna need none)"
 
 
 def has_file(routes: Path | None) -> bool:

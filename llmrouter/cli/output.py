@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SHORTEST_SECRET: Final = 8  # shorter values occur in text by chance
 
 
@@ -68,8 +68,10 @@ def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for name in header:  # the last column takes what room is left, and wraps: it holds the prose
+        table.add_column(
+            name, justify="right" if name in right else "left", overflow="fold", no_wrap=name != header[-1]
+        )
     for row in rows:
         table.add_row(*map(Text, row))  # Text: brackets in a note are not markup
     console = Console()

@@ -131,7 +131,7 @@ def test_routes_lists_names_targets_and_descriptions(cli: Cli, routes: Callable[
         "description": "Short summaries",
         "targets": ["openai/gpt-6-luna", "python/llmrouter.offline:summarize"],
     }
-    assert rows(cli("routes").stdout)[0] == ["route", "targets", "description"]
+    assert rows(cli("routes").stdout)[0] == ["route", "description", "targets"]
 
 
 def test_models_of_one_provider(cli: Cli) -> None:
