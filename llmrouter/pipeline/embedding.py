@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from llmrouter.errors import MalformedResponseError, UnsupportedError
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.guard import Admission, Result
@@ -115,6 +116,7 @@ class Embedding:
 
     async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float, admission: Admission) -> Vectors:
         started = time.monotonic()
+        playback.note(walk.call, batch.rung)
         client = await self._pipeline.connections.client(batch.rung.provider)
         timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
         wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
