@@ -46,7 +46,7 @@ def test_help_lists_every_command(cli: Cli) -> None:
         for line in done.stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
         if line[2:3].isalpha()
     ]
-    assert listed == COMMANDS
+    assert set(COMMANDS) <= set(listed)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
