@@ -56,8 +56,7 @@ class AnthropicProvider:
         """Return why no request can be sent, or None."""
         if self.settings.api_key or self.settings.token:
             return None
-        names = " or ".join(self.settings.key_variables or ("ANTHROPIC_API_KEY",))
-        return f"no API key: set {names}, or api_key in providers.{self.settings.name}"
+        return self.settings.no_key()
 
     def lacks(self, request: Request) -> str | None:
         """Return what `request` needs that this protocol, or the model in it, cannot carry; None when nothing."""

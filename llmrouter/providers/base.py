@@ -37,6 +37,12 @@ class ProviderSettings:
     token: Secret | None = None  # a bearer token that stands in the key's place (Entra ID)
     key_variables: tuple[str, ...] = ()  # environment variables that could hold the key, for messages
 
+    def no_key(self) -> str:
+        """Return what to tell somebody who has given no key."""
+        variables = " or ".join(self.key_variables)
+        way = f"set {variables} (environment or .env), or api_key" if variables else "set api_key"
+        return f"no key: {way} in providers.{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class WireTimeouts:

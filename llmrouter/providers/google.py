@@ -16,7 +16,6 @@ from llmrouter.types import Request
 if TYPE_CHECKING:
     from google import genai
 
-_KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _API_VERSION: Final = "v1beta"
 
 
@@ -31,8 +30,7 @@ class GoogleProvider:
         """Return why no request can be sent: there is no key."""
         if self.settings.api_key:
             return None
-        variables = " or ".join(self.settings.key_variables or _KEY_VARIABLES)
-        return f"provider {self.settings.name!r} has no key: set {variables}, or api_key in the file"
+        return self.settings.no_key()
 
     def lacks(self, request: Request) -> str | None:
         """Return what the model's generation cannot do: before Gemini 3, tools and a schema exclude each other."""

@@ -56,8 +56,7 @@ class OpenAIProvider:
         settings, preset = self.settings, PRESETS.get(self.settings.kind)
         if settings.api_key or (preset is not None and not preset.needs_key):
             return None
-        names = " or ".join(settings.key_variables) or "the key's variable"
-        return f"no key: set {names} (environment or .env) or api_key on the provider"
+        return settings.no_key()
 
     def lacks(self, request: Request) -> str | None:
         """Return what `request` needs that this endpoint cannot carry, or None."""

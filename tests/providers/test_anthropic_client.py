@@ -226,7 +226,7 @@ def test_an_exception_of_somebody_else_is_not_translated() -> None:
 
 def test_without_a_key_the_reason_names_the_variables() -> None:
     bare = provider(ProviderSettings("claude", "anthropic", key_variables=("ANTHROPIC_API_KEY",)))
-    assert bare.unusable() == "no API key: set ANTHROPIC_API_KEY, or api_key in providers.claude"
+    assert bare.unusable() == "no key: set ANTHROPIC_API_KEY (environment or .env), or api_key in providers.claude"
     assert opened().unusable() is None
 
 

@@ -325,7 +325,9 @@ def test_the_version_may_stand_in_the_address(
 
 
 def test_a_provider_without_a_key_names_the_variables() -> None:
-    reason = provider(ProviderSettings("google", "google")).unusable()
+    reason = provider(
+        ProviderSettings("google", "google", key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"))
+    ).unusable()
     assert reason is not None
     assert "GEMINI_API_KEY or GOOGLE_API_KEY" in reason
 

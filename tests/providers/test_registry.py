@@ -180,7 +180,7 @@ def test_a_preset_becomes_a_provider_with_its_own_dialect(name: str) -> None:
 
 def test_a_missing_key_names_the_variables() -> None:
     assert registry.create(settings("openai")).unusable() == (
-        "no key: set OPENAI_API_KEY (environment or .env) or api_key on the provider"
+        "no key: set OPENAI_API_KEY (environment or .env), or api_key in providers.openai"
     )
     reason = registry.create(settings("perplexity")).unusable()
     assert reason is not None
