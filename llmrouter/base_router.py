@@ -12,7 +12,9 @@ from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import load
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
 from llmrouter.explain import Plan, explain
+from llmrouter.observe.ledger import LedgerBooks
 from llmrouter.observe.log import LogObserver, enable_logging
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call, ChatOptions, make_call
 from llmrouter.pipeline.embedding import Embedding
 from llmrouter.pipeline.pipeline import Pipeline
@@ -25,6 +27,7 @@ from llmrouter.store.cache import DiskCache
 from llmrouter.tokens.counter import TokenCounter
 from llmrouter.tokens.factors import Factors
 from llmrouter.types import MessagesLike, TokenCount
+from llmrouter.usage import Moment, UsageReport, usage_of
 
 if TYPE_CHECKING:
     from llmrouter.config.models import RoutesConfig
@@ -48,6 +51,8 @@ class BaseRouter:
         cache = DiskCache(folder, config.cache.size_limit)
         self._pipeline = Pipeline(self._runtime, cache, TokenCounter(Factors(folder)))
         self._embedding = Embedding(self._pipeline)
+        self._books = LedgerBooks(self._pipeline)
+        self._books.use(loaded)
         self._use_logging()
         self._warn_unusable()
 
@@ -63,6 +68,7 @@ class BaseRouter:
             self._stamp = file_stamp(self._compiled.loaded.path)
             try:
                 compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
+                self._books.use(compiled.loaded)
             except ConfigError as error:
                 from loguru import logger
 
@@ -94,7 +100,7 @@ class BaseRouter:
 
     def _warn_unusable(self) -> None:
         reasons = self._compiled.unusable()
-        if reasons:
+        if reasons and not playback.replaying():
             from loguru import logger
 
             told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
@@ -115,6 +121,32 @@ class BaseRouter:
     def total_cost(self) -> float:
         """USD that this router has spent, as far as prices are known; failed attempts that were billed are in it."""
         return self._pipeline.books.total_usd
+
+    def usage(
+        self,
+        since: Moment = None,
+        until: Moment = None,
+        by: str = "day",
+        *,
+        route: str | None = None,
+        target: str | None = None,
+        provider: str | None = None,
+        outcome: str | None = None,
+    ) -> UsageReport:
+        """Add up the ledger, which all programs share that name the same file: calls, tokens, money, failures, latency.
+
+        `since` and `until` are a date or datetime (without a zone: UTC), an ISO date, Unix seconds, or how long ago
+        ("7d"). `by` is hour, day, week, month, route, target, model, provider, outcome or `tag:<name>` (of `metadata`);
+        the other arguments keep only what is of that route, target, provider or outcome. Raises InvalidRequestError,
+        and ConfigError where the file says `ledger: false`.
+        """
+        ledger = self._books.ledger()
+        only = {"route": route, "target": target, "provider": provider, "outcome": outcome}
+        return usage_of(ledger, since=since, until=until, by=by, **only)
+
+    def summary(self) -> str:
+        """Return what this process has used since this router was made, in a few lines for the end of a script."""
+        return self._books.summary()
 
     def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""

@@ -25,6 +25,7 @@ from llmrouter.errors import (
     ServerError,
     UnsupportedError,
 )
+from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.guard import Admission, BusyError, Guard, Result, admit
 from llmrouter.pipeline.observer import Recorder
@@ -227,7 +228,7 @@ class Walk(Generic[ReadyT]):
 
     def report(self) -> None:
         """Tell the recorder of the attempts that are over and that it does not know of yet."""
-        if self._recorder is None:
+        if self._recorder is None or playback.replaying():  # nothing was paid
             return
         with self._reporting:  # two rungs that race have a thread each
             first, done = self._reported, self.attempts[self._reported :]
