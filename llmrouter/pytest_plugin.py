@@ -17,6 +17,7 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -131,7 +132,13 @@ def _file_name(test: str) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed, but not by what is on its cassette."""
-    result = yield
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except BaseException as error:
+        if item.stash.get(_USED, None) is not None:
+            raise _shortened(error) from None
+        raise
     used = item.stash.get(_USED, None)
     if used is not None and used.replaying:
         if used.misses:
@@ -145,6 +152,25 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
                 pytrace=False,
             )
     return result
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Return a miss without the frames of ours and the SDK's, so that its message is what one sees."""
+    from llmrouter.cassettes import CassetteMissError
+
+    if not isinstance(error, CassetteMissError):
+        return error
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module != __name__ and module.startswith("llmrouter."):
+            break
+        frames.append(trace)
+        trace = trace.tb_next
+    shown = None
+    for each in reversed(frames):
+        shown = TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return error.with_traceback(shown)
 
 
 @pytest.hookimpl(wrapper=True)

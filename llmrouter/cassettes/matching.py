@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from llmrouter.cassettes.scrub import REDACTED
 from llmrouter.pipeline.playback import Asked
+
+T = TypeVar("T")
 
 _CONTEXT: Final = 2  # lines around a difference
 _MOST_LINES: Final = 40
@@ -76,6 +78,13 @@ def pretty(body: bytes, *, sort_keys: bool = False) -> str | None:
     return _NUMBERS.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
 
 
+def public(cls: type[T]) -> type[T]:
+    """Let a class say that it lives where users import it from."""
+    cls.__module__ = "llmrouter.cassettes"
+    return cls
+
+
+@public
 class CassetteMissError(BaseException):
     """A request was made that is not on the cassette. `sent` and `nearest` are texts: what was asked, what is there.
 

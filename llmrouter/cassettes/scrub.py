@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
 
@@ -60,9 +60,8 @@ class Scrubber:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._secrets: set[str] = set()
         self._search: re.Pattern[str] | None = None
-        for name, value in (environ or {}).items():
-            if _SECRET_VARIABLES.fullmatch(name):
-                self.learn(value)
+        for _, value in secret_variables(environ or {}):
+            self.learn(value)
 
     def learn(self, value: str) -> None:
         """Take `value` out of everything from now on; too short a value is ignored."""
@@ -135,6 +134,11 @@ class Scrubber:
         if isinstance(value, list | tuple):
             return [self.everything(each) for each in value]
         return value
+
+
+def secret_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Give the environment variables that are named like a secret, and their values."""
+    return ((name, value) for name, value in environ.items() if _SECRET_VARIABLES.fullmatch(name))
 
 
 def _any_of(secrets: set[str]) -> re.Pattern[str]:

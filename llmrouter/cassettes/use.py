@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from llmrouter.cassettes.fault import Fault
-from llmrouter.cassettes.matching import CassetteMissError
+from llmrouter.cassettes.matching import CassetteMissError, public
 from llmrouter.errors import InvalidRequestError
 from llmrouter.pipeline import playback
 
@@ -27,6 +27,7 @@ MODE_VARIABLE: Final = "LLMROUTER_CASSETTE_MODE"
 _RERECORD: Final = f"To record it again: {MODE_VARIABLE}=all, with the providers' keys set."
 
 
+@public
 class Cassette:
     """A cassette in use, as `use_cassette` hands it out."""
 
@@ -67,11 +68,13 @@ class Cassette:
         return f"Cassette({str(self.path)!r}, mode={self.mode!r}, played={self.played}, recorded={self.recorded})"
 
 
+@public
 class use_cassette:  # noqa: N801 - it reads as the function that it is in most code bases
     """Record to, and replay from, the file `path` while the block, or the decorated function, runs.
 
     `mode`: `none` replays only; `once` records where there is no file yet and replays from then on; `new_episodes`
-    replays what is there and records the rest; `all` records everything anew. $LLMROUTER_CASSETTE_MODE overrides it.
+    replays what is there and records the rest; `all` records everything anew, and drops what was there before unless
+    `keep` is set. $LLMROUTER_CASSETTE_MODE overrides it.
 
     In a replay no key is needed and nothing is sent; a request that was not recorded raises CassetteMissError. Routes
     leave their cache of answers alone unless `cache` is set. `repeats` lets a recording be played any number of times.
@@ -90,12 +93,13 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
         cache: bool = False,
         repeats: bool = False,
         realtime: bool = False,
+        keep: bool = False,
         fault: Fault | None = None,
         ignore_hosts: Collection[str] = (),
         rerecord: str = _RERECORD,
     ) -> None:
         self._path, self._mode = Path(path), _checked(mode, "mode")
-        self._cache, self._repeats, self._realtime = cache, repeats, realtime
+        self._cache, self._repeats, self._realtime, self._keep = cache, repeats, realtime, keep
         self._fault, self._ignore_hosts, self._rerecord = fault, ignore_hosts, rerecord
         self._open: list[ExitStack] = []
 
@@ -133,7 +137,7 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
             ignore_hosts=self._ignore_hosts,
             fault=self._fault,
             allow_playback_repeats=self._repeats,
-            drop_unused_requests=mode == "all",  # recorded anew means: nothing is left of what was there
+            drop_unused_requests=mode == "all" and not self._keep,
             skip_patchers=("httpx", "httpx2"),  # we patch those ourselves
         )
 

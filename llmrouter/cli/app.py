@@ -10,11 +10,13 @@ import typer
 
 import llmrouter
 from llmrouter.cli.cache import cache
+from llmrouter.cli.cassettes import cassettes
 from llmrouter.cli.catalogue import models, routes
 from llmrouter.cli.chat import chat
 from llmrouter.cli.check import check
 from llmrouter.cli.explain import explain
 from llmrouter.cli.init import init
+from llmrouter.cli.record import record
 from llmrouter.cli.schema import schema
 
 app = typer.Typer(
@@ -27,9 +29,10 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,  # plain, and faster, in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, check, explain, routes, models, schema, init):
+for command in (chat, check, explain, routes, models, schema, init, record):
     app.command()(command)
 app.add_typer(cache, name="cache")
+app.add_typer(cassettes, name="cassettes")
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmrouter.cli.opening import opened
+from llmrouter.cli.cassettes import CassetteFile, used
+from llmrouter.cli.opening import Log, opened
 from llmrouter.cli.outcome import reported
 from llmrouter.cli.output import plain_data, tell, usage_as_dict, write, write_json
 from llmrouter.cli.parameters import AsJson, PromptFile, PromptText, RouteName, RoutesFile, Verbose
@@ -37,6 +38,7 @@ def chat(
     cache: Annotated[
         Literal["use", "refresh", "bypass", "only"] | None, typer.Option(help="What to do with the route's cache.")
     ] = None,
+    cassette: CassetteFile = None,
     routes: RoutesFile = None,
     verbose: Verbose = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No log on stderr; errors only.")] = False,
@@ -53,7 +55,9 @@ def chat(
         if as_json and stream:
             raise InvalidRequestError("--json prints one object at the end; leave out --stream")
         message = as_message(read_prompt(text, file), image or ())
-        with opened(routes, "debug" if verbose else "silent" if quiet else "file") as router:
+        advice = f"To record it: llmrouter record {route} TEXT --cassette {cassette}"
+        log: Log = "debug" if verbose else "silent" if quiet else "file"
+        with used(cassette, advice=advice), opened(routes, log) as router:
             if as_json:
                 write_json(as_dict(router.chat(route, message, **options)))
             elif sys.stdout.isatty() if stream is None else stream:
