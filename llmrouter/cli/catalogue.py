@@ -21,7 +21,7 @@ _ALIASES: Final = {"vision": "images", "image": "images", "json": "schema", "pdf
 
 
 def routes(as_json: AsJson = False, routes: RoutesFile = None, verbose: Verbose = False) -> None:
-    """List the routes of the file, with their targets in order."""
+    """List the routes of the file and their targets."""
     with reported(verbose=verbose), opened(routes) as router:
         found = [(name, route.description, route.targets) for name, route in router.routes.items()]
         if not has_file(routes):
@@ -54,7 +54,7 @@ def models(
     routes: RoutesFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """List known models with their context window, prices and abilities.
+    """List known models, their prices and abilities.
 
     With a filter: only current models that are known to fit, of providers that have a key (of all, where none has),
     the cheapest first. Prices are USD per million tokens.

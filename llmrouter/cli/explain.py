@@ -22,9 +22,10 @@ def explain(
     routes: RoutesFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show what a call to ROUTE would do: each target's tokens, worst-case time and cost, and whether it is cached.
+    """Show what a call to ROUTE would do.
 
-    Nothing is sent. Without a prompt, an empty one is explained.
+    For each target: its tokens, worst-case time and cost, and whether the cache has the answer. Nothing is sent.
+    Without a prompt, an empty one is explained.
     """
     with reported(verbose=verbose), opened(routes) as router:
         plan = router.explain(route, read_prompt(text, file))

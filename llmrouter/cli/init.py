@@ -84,7 +84,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write a commented routes file to start from, then check it."""
+    """Write a routes file to start from, and check it.
+
+    On a terminal it asks which providers to use; else it takes those that have a key, or all where none has.
+    """
     with reported(verbose=verbose):
         if file.exists() and not force:
             raise InvalidRequestError(f"{file} exists and is left as it is; --force overwrites it")

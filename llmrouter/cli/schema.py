@@ -16,7 +16,10 @@ def schema(
     to: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Write it to a file.")] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Print the JSON Schema of the routes file, with which an editor completes and checks it."""
+    """Print the JSON Schema of the routes file.
+
+    An editor completes and checks the file with it.
+    """
     with reported(verbose=verbose):
         from llmrouter.config.schema import json_schema_text
 
