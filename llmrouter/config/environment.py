@@ -72,7 +72,7 @@ class Substitution:
     that wanted it is left out, and the variable goes to `unset`, so that the provider can be skipped by name.
     """
 
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     findings: list[Finding] = field(default_factory=list)
     unset: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

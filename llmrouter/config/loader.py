@@ -73,11 +73,10 @@ def load(
     `environ` stands for the process's environment, None for the real one, which is read and never changed. `kinds` and
     `presets` are what a provider's `kind` may be. Raises ConfigError with every mistake found, in the file's order.
     """
-    process = os.environ if environ is None else environ
     if source is None:
-        source = process.get(FILE_VARIABLE) or (DEFAULT_FILE if FilePath(DEFAULT_FILE).is_file() else {})
+        source = _variable(environ, FILE_VARIABLE) or (DEFAULT_FILE if FilePath(DEFAULT_FILE).is_file() else {})
     path, document = _opened(source)
-    substitution = Substitution(_environment(path, process))
+    substitution = Substitution(_environment(path, environ))
     # A RoutesConfig is finished: a `${` in it is meant as it stands.
     data = document.data if isinstance(source, RoutesConfig) else substitution.apply(_without_notes(document.data))
     surroundings = Surroundings(
@@ -131,10 +130,15 @@ def _refused(path: FilePath, message: str, hint: str | None = None, place: Place
     return ConfigError([_problem(Finding((), message, hint), place, path)])
 
 
-def _environment(path: FilePath | None, process: Mapping[str, str]) -> Mapping[str, str]:
+def _variable(environ: Mapping[str, str] | None, name: str) -> str | None:
+    return (os.environ if environ is None else environ).get(name)
+
+
+def _environment(path: FilePath | None, environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    # No caller holds the real environment in a variable: a traceback may show the values of those.
     folder = path.parent if path else None
     try:
-        return environment(folder, process)
+        return environment(folder, os.environ if environ is None else environ)
     except OSError as error:
         raise _refused(FilePath(folder or "", ".env"), f"cannot be read: {error.strerror}") from None
 

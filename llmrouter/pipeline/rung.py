@@ -18,6 +18,7 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.providers.base import WireCall, WireTimeouts
+from llmrouter.providers.failures import take_out
 from llmrouter.store.keys import cache_key
 from llmrouter.types import Message, Request, Trim
 
@@ -140,8 +141,9 @@ def as_ours(rung: RungPlan, error: Exception, limit: str, limit_s: float | None)
         ours.limit, ours.seconds = limit, limit_s
         ours.message = f"no answer within {limit_s or 0:.3g}s ({limit} limit)"
         ours.args = (ours.message,)
-    if isinstance(ours, ProviderError) and ours.target is None:
-        ours.target = rung.target
+    if isinstance(ours, ProviderError):
+        ours.target = ours.target or rung.target
+        take_out(rung.provider.settings.api_key, ours, error)
     return ours
 
 

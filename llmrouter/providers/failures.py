@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from llmrouter.errors import (
     AuthenticationError,
@@ -22,6 +22,9 @@ from llmrouter.errors import (
     RequestTimeoutError,
     ServerError,
 )
+from llmrouter.types import Secret
+
+_SECRET_LENGTH: Final = 8
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthenticationError,
@@ -92,6 +95,22 @@ def decoded(body: Any) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return body
+
+
+def take_out(key: Secret | None, error: ProviderError, cause: Exception) -> None:
+    """Take our key out of an error and its cause: some servers quote the one they refuse.
+
+    Very short ones are words, not secrets.
+    """
+    secret = key.reveal() if key else ""
+    if len(secret) < _SECRET_LENGTH:
+        return
+    error.message = error.message.replace(secret, "***")
+    error.args = (error.message,)
+    cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
+    body = json.dumps(error.body, default=repr)
+    if secret in body:
+        error.body = decoded(body.replace(secret, "***"))
 
 
 def excerpt(text: str, limit: int = 200) -> str:

@@ -5,7 +5,6 @@ The SDK carries the bytes (authentication, URLs, headers); we read them: its res
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,14 +12,13 @@ from urllib.parse import urlsplit
 from llmrouter.errors import LLMRouterError, ProviderError
 from llmrouter.providers import openai_chat_encode, openai_responses
 from llmrouter.providers.base import Client, Codec, ProviderSettings, WireCall, WireReply, World
-from llmrouter.providers.failures import decoded
+from llmrouter.providers.failures import take_out
 from llmrouter.providers.openai_chat import ChatCodec
 from llmrouter.providers.openai_dialect import COMPATIBLE, OPENAI, Dialect
 from llmrouter.providers.openai_responses import ResponsesCodec
 from llmrouter.providers.presets import PRESETS
-from llmrouter.types import Request, Secret
+from llmrouter.types import Request
 
-_SECRET_LENGTH: Final = 8
 _NO_KEY: Final = "unused"  # what a server without keys is sent: the SDK insists on one
 
 
@@ -92,25 +90,9 @@ class OpenAIProvider:
         if isinstance(error, openai.APIStatusError):
             response = error.response
             found = self.codec.error(response.status_code, response.headers, response.content)
-            _take_out(self.settings.api_key, found, error)
+            take_out(self.settings.api_key, found, error)
             return found
         return translate_transport(error)
-
-
-def _take_out(key: Secret | None, error: ProviderError, cause: Exception) -> None:
-    """Take our key out of an error and its cause: some servers quote the one they refuse.
-
-    Very short ones are words, not secrets.
-    """
-    secret = key.reveal() if key else ""
-    if len(secret) < _SECRET_LENGTH:
-        return
-    error.message = error.message.replace(secret, "***")
-    error.args = (error.message,)
-    cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
-    body = json.dumps(error.body)
-    if secret in body:
-        error.body = decoded(body.replace(secret, "***"))
 
 
 def configured(sdk: Any, settings: ProviderSettings) -> Any:
