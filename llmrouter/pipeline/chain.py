@@ -287,6 +287,8 @@ class Walk(Generic[ReadyT]):
         reasons = "; ".join(f"{attempt.target}: {attempt.reason}" for attempt in self.attempts)
         if any(rung.unusable for rung in rungs):
             return AuthenticationError(f"no target of route {self.call.plan.name!r} can be asked: {reasons}")
+        if "embeddings" in self.call.needs:
+            reasons += "; use an embedding model, such as openai/text-embedding-3-small or google/gemini-embedding-001"
         return UnsupportedError(f"no target of route {self.call.plan.name!r} can take this request: {reasons}")
 
     def spent(self) -> LLMRouterError:

@@ -125,6 +125,8 @@ class Embedding:
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(batch.rung, error, "attempt", limit_s)
         vectors, usage = read(batch.rung, batch.rung.provider.codec.decode_embed, reply)
+        if usage.estimated and not usage.input_tokens:  # the provider reports none
+            usage = Usage(uncached_tokens=batch.prompt_tokens(self._pipeline.counter), estimated=True)
         if len(vectors) != len(batch.texts):
             raise MalformedResponseError(
                 f"{len(batch.texts)} texts were sent and {len(vectors)} vectors came back", target=batch.rung.target

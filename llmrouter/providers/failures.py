@@ -105,9 +105,11 @@ def take_out(key: Secret | None, error: ProviderError, cause: Exception) -> None
     secret = key.reveal() if key else ""
     if len(secret) < _SECRET_LENGTH:
         return
-    error.message = error.message.replace(secret, "***")
-    error.args = (error.message,)
-    cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
+    if secret in error.message:
+        error.message = error.message.replace(secret, "***")
+        error.args = (error.message,)
+    if secret in str(cause.args):
+        cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
     body = json.dumps(error.body, default=repr)
     if secret in body:
         error.body = decoded(body.replace(secret, "***"))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from llmrouter.errors import LLMRouterError, ProviderError
+from llmrouter.errors import LLMRouterError
 from llmrouter.providers import openai_chat_encode, openai_responses
 from llmrouter.providers.base import Client, Codec, ProviderSettings, WireCall, WireReply, World
 from llmrouter.providers.failures import take_out
