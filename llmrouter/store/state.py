@@ -1,0 +1,214 @@
+"""Shared state: in memory, in a file for the processes of one machine, or in Redis for many machines.
+
+The protocol is `policy.shared.SharedState`. Which one serves is decided once, by `open_state`; a file or a Redis that
+is lost costs one warning, and until it is back each process goes on alone.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from llmrouter.errors import ConfigError
+from llmrouter.policy.shared import Record, SharedState, Step, Stepper
+from llmrouter.store.state_beat import Heartbeat
+
+T = TypeVar("T")
+
+LEASE_S: Final = 10.0  # of concurrency slots and flights: a killed process holds them so long at most
+BEAT_S: Final = 3.0  # living processes renew theirs this often
+_WARN_EVERY_S: Final = 600.0
+_SWEEP_AT_LEAST: Final = 1024
+
+# What a step may stumble over when a record was written by somebody else.
+_UNREADABLE: Final = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+class MemoryState:
+    """Records in this process alone, shared by its threads."""
+
+    lease_s = math.inf
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: dict[str, tuple[Record, float]] = {}  # and until when it is kept
+        self._sweep_at = _SWEEP_AT_LEAST
+
+    def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
+        """See SharedState."""
+        with self._lock:
+            result, records, keep_s = step(tuple([self._get(key, now) for key in keys]), now)
+            if records is not None:
+                self._put(keys, records, now, keep_s)
+            return result
+
+    def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
+        """See SharedState."""
+        return step(self._get(key, now), now)
+
+    def hold(self, renew: Callable[[float], object]) -> object:
+        """Do nothing: leases last as long as the process."""
+        return renew
+
+    def drop(self, held: object) -> None:
+        """Do nothing, as `hold`."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def _get(self, key: str, now: float) -> Record:
+        found = self._records.get(key)
+        return found[0] if found is not None and found[1] > now else None
+
+    def _put(self, keys: tuple[str, ...], records: tuple[Record, ...], now: float, keep_s: float) -> None:
+        for key, record in zip(keys, records, strict=True):
+            if record is None:
+                self._records.pop(key, None)
+            else:
+                self._records[key] = (record, now + keep_s)
+        if len(self._records) > self._sweep_at:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Forget what nobody needs any more; done so rarely that it costs each change nothing."""
+        self._records = {key: found for key, found in self._records.items() if found[1] > now}
+        self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._records))
+
+
+class StateLostError(Exception):
+    """A backend cannot be reached: `reason` is for the warning; it is left alone for `rest_s` seconds."""
+
+    def __init__(self, reason: str, rest_s: float) -> None:
+        super().__init__(reason)
+        self.reason, self.rest_s = reason, rest_s
+
+
+class Backend(Protocol):
+    """Where several processes keep records. Raises StateLostError, and nothing else, when it cannot."""
+
+    name: str  # for warnings
+
+    def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T: ...
+    def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T: ...
+    def close(self) -> None: ...
+
+
+class BackedState:
+    """Records in a backend; in memory while the backend is lost."""
+
+    def __init__(self, backend: Backend, *, lease_s: float = LEASE_S, beat_s: float = BEAT_S) -> None:
+        self.lease_s = lease_s
+        self._backend = backend
+        self._local = MemoryState()
+        self._heartbeat = Heartbeat(beat_s)
+        self._lost = False
+        self._rest_until = 0.0  # on the monotonic clock: the wall clock is the caller's
+        self._warn_at = 0.0
+
+    def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
+        """See SharedState."""
+        readable = _forgiving(step)
+        if self._reachable():
+            try:
+                result = self._backend.change(keys, readable, now)
+            except StateLostError as error:
+                self._lose(error)
+            else:
+                self._found()
+                return result
+        return self._local.change(keys, readable, now)
+
+    def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
+        """See SharedState."""
+        if self._reachable():
+            try:
+                result = _forgiving_read(step, key, self._backend, now)
+            except StateLostError as error:
+                self._lose(error)
+            else:
+                self._found()
+                return result
+        return self._local.read(key, step, now)
+
+    def hold(self, renew: Callable[[float], object]) -> object:
+        """See SharedState."""
+        return self._heartbeat.add(renew)
+
+    def drop(self, held: object) -> None:
+        """See SharedState."""
+        self._heartbeat.remove(held)
+
+    def close(self) -> None:
+        """See SharedState."""
+        self._heartbeat.stop()
+        self._backend.close()
+
+    def _reachable(self) -> bool:
+        return not self._lost or time.monotonic() >= self._rest_until
+
+    def _lose(self, error: StateLostError) -> None:
+        now = time.monotonic()
+        self._lost, self._rest_until = True, now + error.rest_s
+        if now < self._warn_at:
+            return
+        self._warn_at = now + _WARN_EVERY_S
+        from loguru import logger
+
+        logger.warning("shared state {}: {}; this process goes on alone until it is back", self._backend.name, error)
+
+    def _found(self) -> None:
+        if not self._lost:
+            return
+        self._lost = False
+        self._local = MemoryState()  # what was decided alone is of no use once the others are back
+        from loguru import logger
+
+        logger.info("shared state {} is back", self._backend.name)
+
+
+def _forgiving(step: Stepper[T]) -> Stepper[T]:
+    """Return `step`, for which records that cannot be read do not exist."""
+
+    def taken(records: tuple[Record, ...], now: float) -> Step[T]:
+        try:
+            return step(records, now)
+        except _UNREADABLE:
+            return step((None,) * len(records), now)
+
+    return taken
+
+
+def _forgiving_read(step: Callable[[Record, float], T], key: str, backend: Backend, now: float) -> T:
+    def taken(record: Record, at: float) -> T:
+        try:
+            return step(record, at)
+        except _UNREADABLE:
+            return step(None, at)
+
+    return backend.read(key, taken, now)
+
+
+def open_state(url: str | None, directory: Path | None) -> SharedState:
+    """Return the state at the Redis `url`; without one, in a file in `directory`; without that, in memory.
+
+    Touches neither disk nor network until it is used. Raises ConfigError for a URL that is none of Redis's, and when
+    the package `redis` is not installed.
+    """
+    if url is not None:
+        from llmrouter.store.state_redis import RedisBackend
+
+        try:
+            return BackedState(RedisBackend(url))
+        except ModuleNotFoundError:
+            raise ConfigError("state.url needs the package redis: pip install 'llmrouter[redis]'") from None
+        except ValueError:  # its message would show the URL, and with it a password
+            raise ConfigError("state.url is not a Redis address, such as redis://localhost:6379/0") from None
+    if directory is not None:
+        from llmrouter.store.state_file import FileBackend
+
+        return BackedState(FileBackend(directory))
+    return MemoryState()
