@@ -29,20 +29,20 @@ KEY = "a-key-that-nobody-may-see"
 
 @pytest.mark.parametrize("subcommand", [["check"], ["chat", "summarize", "hi"], ["explain", "summarize"], ["routes"]])
 def test_every_mistake_of_the_file_has_its_place_and_exits_2(
-    process: Process, routes: Callable[[str], Path], subcommand: list[str]
+    cli: Cli, routes: Callable[[str], Path], subcommand: list[str]
 ) -> None:
     routes(BAD)
-    done = process(*subcommand)
-    assert done.returncode == 2
+    done = cli(*subcommand)
+    assert done.exit_code == 2
     assert done.stdout == ""
     assert re.findall(r"^routes\.yaml:(\d+):\d+: ", done.stderr, re.MULTILINE) == ["3", "4", "5", "6"]
     assert "did you mean 'attempts'?" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_route_names_the_near_miss_and_exits_2(process: Process, echoing: Path) -> None:
-    done = process("chat", "ecko", "hi")
-    assert done.returncode == 2
+def test_an_unknown_route_names_the_near_miss_and_exits_2(cli: Cli, echoing: Path) -> None:
+    done = cli("chat", "ecko", "hi")
+    assert done.exit_code == 2
     assert "no route named 'ecko'; did you mean 'echo'?" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -65,9 +65,9 @@ def test_a_file_that_is_named_and_missing_exits_2(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["chat"], ["chat", "--colour"], ["chatt"], ["models", "--budget", "tiny"]])
-def test_wrong_usage_exits_2_without_a_traceback(process: Process, arguments: list[str]) -> None:
-    done = process(*arguments)
-    assert done.returncode == 2
+def test_wrong_usage_exits_2_without_a_traceback(cli: Cli, arguments: list[str]) -> None:
+    done = cli(*arguments)
+    assert done.exit_code == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
 
