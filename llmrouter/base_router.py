@@ -12,7 +12,7 @@ from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import load
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
 from llmrouter.explain import Plan, explain
-from llmrouter.observe.ledger import LedgerBooks
+from llmrouter.observe.ledger import Accounts
 from llmrouter.observe.log import LogObserver, enable_logging
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call, ChatOptions, make_call
@@ -51,8 +51,8 @@ class BaseRouter:
         cache = DiskCache(folder, config.cache.size_limit)
         self._pipeline = Pipeline(self._runtime, cache, TokenCounter(Factors(folder)))
         self._embedding = Embedding(self._pipeline)
-        self._books = LedgerBooks(self._pipeline)
-        self._books.use(loaded)
+        self._accounts = Accounts(self._pipeline)
+        self._accounts.use(loaded)
         self._use_logging()
         self._warn_unusable()
 
@@ -68,7 +68,7 @@ class BaseRouter:
             self._stamp = file_stamp(self._compiled.loaded.path)
             try:
                 compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
-                self._books.use(compiled.loaded)
+                self._accounts.use(compiled.loaded)
             except ConfigError as error:
                 from loguru import logger
 
@@ -140,13 +140,12 @@ class BaseRouter:
         the other arguments keep only what is of that route, target, provider or outcome. Raises InvalidRequestError,
         and ConfigError where the file says `ledger: false`.
         """
-        ledger = self._books.ledger()
         only = {"route": route, "target": target, "provider": provider, "outcome": outcome}
-        return usage_of(ledger, since=since, until=until, by=by, **only)
+        return usage_of(self._accounts.ledger, since=since, until=until, by=by, **only)
 
     def summary(self) -> str:
         """Return what this process has used since this router was made, in a few lines for the end of a script."""
-        return self._books.summary()
+        return self._accounts.summary()
 
     def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""

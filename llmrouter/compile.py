@@ -16,17 +16,19 @@ from llmrouter.catalogue import Catalogue, Endpoint, ModelInfo
 from llmrouter.config.fields import BUILT_IN, Surroundings
 from llmrouter.config.inherit import ad_hoc, chain, resolved
 from llmrouter.config.loader import Loaded
-from llmrouter.config.models import ParamsConfig, RouteConfig, RungConfig, TimeoutsConfig
+from llmrouter.config.models import ParamsConfig, RouteConfig, RungConfig, SpendLimitConfig, TimeoutsConfig
 from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
 from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.policy.outcomes import Actions
 from llmrouter.policy.retry import schedule
+from llmrouter.policy.spend import SpendLimit
 from llmrouter.prices import PriceTable
 from llmrouter.providers import registry
 from llmrouter.providers.base import Provider, ProviderSettings
 from llmrouter.schema import as_schema
 from llmrouter.store.keys import target_prefix
 from llmrouter.types import EMPTY, Params, Schema, Usage
+from llmrouter.units import nano_usd
 
 DEADLINE_S: Final = 120.0
 _AD_HOC_KEPT: Final = 256  # routes made on the fly and remembered; a caller may build targets from user input
@@ -151,6 +153,10 @@ class Compiled:
             cache=None if cache is None else CachePolicy(cache.ttl, cache.stale_if_error or 0.0),
             on_break=route.on_break,
             prompt_cache=route.prompt_cache,
+            spend_limits=(
+                *_spend_limits(f"route:{name}", route.spend_limit),
+                *_spend_limits("all", self.loaded.config.spend_limit),
+            ),
         )
 
     def _schema(self, name: str, route: RouteConfig) -> Schema | None:
@@ -173,7 +179,7 @@ class Compiled:
         overrides = {target: rung.prices} if rung.prices is not None else dict(route.prices)
         bill = Bill(self.prices, target, settings.kind, settings.base_url, overrides)
         info = self.catalogue.model_info(target)
-        retry = rung.retry
+        retry, entry = rung.retry, self.loaded.config.providers.get(name)
         return RungPlan(
             target=target,
             model=model,
@@ -189,6 +195,7 @@ class Compiled:
             max_output=info.max_output_tokens,
             capabilities=_capabilities(provider, info),
             weight=rung.weight,
+            spend_limits=() if entry is None else _spend_limits(f"provider:{name}", entry.spend_limit),
         )
 
 
@@ -219,6 +226,12 @@ def _capabilities(provider: Provider, info: ModelInfo) -> frozenset[str] | None:
     """Return what the model can do, and what its protocol makes up for (structured output through a forced tool)."""
     made_up: frozenset[str] = getattr(provider.codec, "makes_up", frozenset())
     return None if info.capabilities is None else info.capabilities | made_up
+
+
+def _spend_limits(scope: str, section: SpendLimitConfig | None) -> tuple[SpendLimit, ...]:
+    if section is None:
+        return ()
+    return (SpendLimit(scope, nano_usd(section.usd), section.per, section.on_exceed == "next"),)
 
 
 def _params(params: ParamsConfig) -> Params:

@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prices", "model_table", "catalogue", "tokens", "policy", "store", "config"),
     ("providers",),
     ("pipeline",),
-    ("compile", "explain", "observe", "streams"),
+    ("compile", "explain", "observe", "streams", "usage"),
     ("route", "base_router", "router"),
     ("cassettes", "pytest_plugin", "cli", "__main__", "__init__"),
 )
@@ -54,7 +54,9 @@ def test_a_module_imports_from_its_own_floor_or_below(path: Path) -> None:
     for name in imports(path):
         if name.startswith("llmrouter."):
             other = name.split(".")[1]
-            assert FLOOR.get(other, len(FLOORS) - 1) <= FLOOR[room(path)], f"{named(path)} imports {name}, from a higher floor"
+            assert FLOOR.get(other, len(FLOORS) - 1) <= FLOOR[room(path)], (
+                f"{named(path)} imports {name}, from a higher floor"
+            )
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)

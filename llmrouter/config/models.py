@@ -355,9 +355,9 @@ class LedgerConfig(Section):
     """Where tokens and money are written down."""
 
     path: FilePath = Field(
-        default=Path("~/.local/state/llmrouter/usage.db"),
-        description="The SQLite file. Default ~/.local/state/llmrouter/usage.db.",
+        default=Path("~/.local/state/llmrouter/usage.db"), description="The SQLite file. Limits are counted beside it."
     )
+    url: SecretText = Field(default=None, description="PostgreSQL instead, such as postgresql://user@host/name.")
 
 
 class LoggingConfig(Section):

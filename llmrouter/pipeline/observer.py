@@ -42,10 +42,6 @@ class Recorder(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Write down what is not written yet."""
-        ...
-
 
 def outcome_of(response: Response[Any]) -> str:
     """Return the outcome of a call that has its answer."""

@@ -6,6 +6,8 @@ Written once for both worlds; every wait goes through the Runtime.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ class Pipeline:
         self.flights: Flights[Answer] = Flights()
         self.observers: tuple[Observer, ...] = ()
         self.recorder: Recorder | None = None
+        self.closing: tuple[Callable[[], None], ...] = ()  # of what else holds files: ledger, guards
         self.guards: tuple[Guard, ...] = ()
 
     async def chat(self, call: Call) -> Response[Any]:
@@ -153,7 +156,7 @@ class Pipeline:
         if prepared.key is None or call.cache is None or answer.completion.finish_reason not in ("stop", "tool_calls"):
             return
         try:
-            value = codec.dump(answer.completion)
+            value = codec.dump(replace(answer.completion, usage=answer.usage))
         except (TypeError, ValueError):  # the provider's raw body holds something that is not JSON
             return
         self.cache.set(prepared.key, value, call.cache.ttl_s, call.cache.stale_if_error_s)
@@ -218,6 +221,8 @@ class Pipeline:
         await self.connections.close()
         self.counter.factors.flush()
         self.cache.close()
+        for close in self.closing:
+            await self.runtime.offload(close)
 
 
 async def _nothing_to_drop(_lost: Response[Any]) -> None:

@@ -12,6 +12,7 @@ from llmrouter.types import Params, Schema, Usage
 
 if TYPE_CHECKING:
     from llmrouter.policy.retry import Schedule
+    from llmrouter.policy.spend import SpendLimit
     from llmrouter.prices import Price
 
 
@@ -78,6 +79,7 @@ class RungPlan:
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
     weight: float = 1.0
+    spend_limits: tuple[SpendLimit, ...] = ()  # of the provider
     refused: set[str] = field(default_factory=set, compare=False)  # parameters that the model turned out not to take
 
 
@@ -96,5 +98,6 @@ class RoutePlan:
     cache: CachePolicy | None = None
     on_break: Literal["error", "restart"] = "error"
     prompt_cache: str = "auto"
+    spend_limits: tuple[SpendLimit, ...] = ()  # of the route, and of all routes together
     hedge: Hedge | None = None
     warmed: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: fallbacks are being opened

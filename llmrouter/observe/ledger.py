@@ -1,0 +1,161 @@
+"""Money on disk: the ledger is told of each attempt, on the way of every call and so without SQL or waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from llmrouter.config.models import LedgerConfig
+from llmrouter.errors import ConfigError
+from llmrouter.pipeline.spending import SpendGuard
+from llmrouter.store.ledger import Ledger, open_ledger
+from llmrouter.store.ledger_row import Row
+from llmrouter.store.spend import SpendBook
+from llmrouter.types import Usage
+from llmrouter.units import show_usd
+from llmrouter.usage import summary_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llmrouter.config.loader import Loaded
+    from llmrouter.pipeline.call import Call
+    from llmrouter.pipeline.pipeline import Pipeline
+    from llmrouter.pipeline.plan import RungPlan
+    from llmrouter.types import Attempt
+
+_NOTHING: Final = Usage()
+
+
+class LedgerRecorder:
+    """Writes a row for each attempt of each call; rungs that were skipped have none."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._host, self._pid = socket.gethostname(), 0
+        self._process = ""
+
+    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt]) -> None:
+        """See Recorder."""
+        now, tags = time.time(), _tags(call.options.metadata)
+        for number, attempt in enumerate(attempts, first):
+            if attempt.outcome != "skipped":
+                self._ledger.add(_row(call, call_id, number, attempt, now, tags, self.process))
+
+    @property
+    def process(self) -> str:
+        """The name of this process in the ledger: `host:pid`."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._process = f"{self._host}:{self._pid}"
+        return self._process
+
+
+class Accounts:
+    """What a router keeps about money on disk: its ledger, and the tallies of its spend limits."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._since = time.time()
+        self._named: tuple[LedgerConfig | None, Path] | None = None  # what the file said last
+        self._ledger: Ledger | None = None
+        self._recorder: LedgerRecorder | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger. Raises ConfigError where the file says `ledger: false`."""
+        if self._ledger is None:
+            raise ConfigError("there is no ledger to read: the file says `ledger: false`")
+        return self._ledger
+
+    def summary(self) -> str:
+        """Return what this process has used since the router was made."""
+        if self._ledger is None or self._recorder is None:
+            return f"{show_usd(self._pipeline.books.total_usd)} was spent; `ledger: false` keeps no more than that"
+        return summary_of(self._ledger, self._recorder.process, self._since)
+
+    def use(self, loaded: Loaded) -> None:
+        """Write to where the file says from now on; nothing is made before the first row. Raises ConfigError."""
+        section = loaded.config.ledger
+        path = loaded.file((section or LedgerConfig()).path)
+        if self._named == (section, path):
+            return
+        before, pipeline = self._ledger, self._pipeline
+        url = section.url if section is not None else None
+        self._ledger = None if section is None else open_ledger(path, None if url is None else url.reveal())
+        self._recorder = None if self._ledger is None else LedgerRecorder(self._ledger)
+        self._named = (section, path)
+        book = SpendBook(path.parent)
+        others = (guard for guard in pipeline.guards if not isinstance(guard, SpendGuard))
+        pipeline.recorder = self._recorder
+        pipeline.guards = (*others, SpendGuard(book, pipeline.counter))
+        pipeline.closing = (book.close,) if self._ledger is None else (self._ledger.close, book.close)
+        if before is not None:
+            before.close()
+
+
+def _row(call: Call, call_id: str, number: int, attempt: Attempt, now: float, tags: str | None, process: str) -> Row:
+    usage = attempt.usage or _NOTHING
+    error, cached = attempt.error, attempt.outcome == "cached"
+    return Row(
+        call_id,
+        number,
+        now,
+        call.plan.name,
+        attempt.target,
+        attempt.target.partition("/")[0],
+        attempt.outcome,
+        None if error is None else type(error).__name__,
+        usage.uncached_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        0 if attempt.usage is None else attempt.cost_nano,  # without usage nothing was billed, as far as anybody knows
+        _bill(call, attempt.target, usage) if cached else None,
+        None if cached else _prompt_cache_nano(call, attempt),
+        usage.estimated,
+        attempt.seconds,
+        attempt.waited_s,
+        cached,
+        cached and attempt.reason == "stale",
+        attempt.request_id,
+        tags,
+        process,
+    )
+
+
+def _prompt_cache_nano(call: Call, attempt: Attempt) -> int | None:
+    """Return what the provider's prompt cache saved; None when it had no part, or the price is unknown."""
+    usage = attempt.usage
+    if usage is None or attempt.cost_nano is None or not (usage.cache_read_tokens or usage.cache_write_tokens):
+        return None
+    plain = replace(
+        usage,
+        uncached_tokens=usage.input_tokens,
+        cache_read_tokens=0,
+        cache_write_tokens=0,
+        cache_write_1h_tokens=0,
+    )
+    bill = _bill(call, attempt.target, plain)
+    return None if bill is None else bill - attempt.cost_nano
+
+
+def _bill(call: Call, target: str, usage: Usage) -> int | None:
+    rung: RungPlan | None = next((rung for rung in call.plan.rungs if rung.target == target), None)
+    return None if rung is None else rung.bill(usage)
+
+
+def _tags(metadata: Mapping[str, Any] | None) -> str | None:
+    if not metadata:
+        return None
+    try:
+        return json.dumps(dict(metadata), ensure_ascii=True, default=str)  # ASCII: no text can be refused by a store
+    except (TypeError, ValueError):
+        return None

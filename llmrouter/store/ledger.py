@@ -1,0 +1,236 @@
+"""The ledger: an append-only table with a row for each attempt, written off the hot path.
+
+Adding a row is an append to a queue. One thread writes what is queued a moment later, in one transaction, and ends with
+its ledger. Whatever is wrong with the store (locked, full, corrupt, read-only, away) costs one warning of its kind and
+never a call: rows wait for it to come back, up to a limit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from llmrouter.store.ledger_row import Filter, Row
+
+DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may lose
+_REST_S: Final = 5.0  # a store that failed is left alone for so long
+_MOST_KEPT: Final = 10_000  # rows that wait for a store that failed
+_EXIT_S: Final = 10.0
+_FORK_S: Final = 1.0
+
+
+class LedgerLostError(Exception):
+    """The store cannot be used now: `reason` is for the warning, `kind` tells one warning from another."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason = kind, reason
+
+
+class RowStore(Protocol):
+    """Where rows are kept; used by one thread at a time. Raises LedgerLostError when it cannot be reached now."""
+
+    name: str  # for warnings; shows no password
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows, all or none; those that are there already stay as they are."""
+        ...
+
+    def read(self, which: Filter) -> list[Row]:
+        """Return rows in any order; creates nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; using the store again opens them again."""
+        ...
+
+
+class Ledger:
+    """Rows in one store. Making one touches neither disk nor network. Shared by threads; usable again once closed."""
+
+    def __init__(self, store: RowStore, *, delay_s: float = DELAY_S) -> None:
+        self._writer = _Writer(store, delay_s)
+        _writers.add(self._writer)
+        # The thread knows only the writer, so that a ledger nobody closes can be collected, and its thread ends.
+        weakref.finalize(self, self._writer.end).atexit = False
+        self.add = self._writer.add
+
+    def flush(self) -> None:
+        """Write what is queued, now."""
+        self._writer.write()
+
+    def read(self, which: Filter = Filter()) -> list[Row]:  # noqa: B008 - a tuple, never changed
+        """Return rows in any order, those just added included. Raises LedgerLostError."""
+        return self._writer.read(which)
+
+    def close(self) -> None:
+        """Write what is queued, end the thread, and let go of the store."""
+        self._writer.close()
+
+
+def open_ledger(path: Path, url: str | None = None) -> Ledger:
+    """Return the ledger at a `postgresql://` URL; without one, in the SQLite file `path`. Touches neither yet.
+
+    Raises ConfigError for another URL, and when the packages for PostgreSQL are not installed.
+    """
+    if url is not None:
+        from llmrouter.store.postgres import PostgresRows
+
+        return Ledger(PostgresRows(url))
+    from llmrouter.store.ledger_sqlite import SqliteRows
+
+    return Ledger(SqliteRows(path))
+
+
+class _Writer:
+    """The queue and the thread that empties it."""
+
+    def __init__(self, store: RowStore, delay_s: float) -> None:
+        self._store, self._delay_s = store, delay_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: with nothing queued, and no thread. A forked process leaves the parent's rows to the parent."""
+        self._queue: deque[Row] = deque()
+        self._unwritten: list[Row] = []  # guarded by `io`
+        self._awake, self._stopping = threading.Event(), threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._rest_until = 0.0
+        self._warned: set[str] = set()
+        self.io = threading.Lock()  # guards the store; held over a fork, so that none happens within SQLite
+
+    def add(self, row: Row) -> None:
+        """Queue a row. Takes about a microsecond and never raises."""
+        self._queue.append(row)
+        if not self._awake.is_set():
+            self._wake()
+
+    def _wake(self) -> None:
+        self._awake.set()
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._stopping.clear()
+            _close_with_child()
+            thread = threading.Thread(target=self._run, name="llmrouter-ledger", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+                return
+            except RuntimeError:  # the interpreter is on its way out
+                self._thread = None
+        self._awake.clear()
+        self.write()
+
+    def _run(self) -> None:
+        while True:
+            self._awake.wait(_REST_S if self._unwritten else None)
+            self._stopping.wait(self._delay_s)
+            self._awake.clear()  # before the queue is emptied: a row that comes meanwhile wakes us again
+            self.write()
+            if self._stopping.is_set():
+                return
+
+    def write(self, *, at_last: bool = False) -> None:
+        """Write what is queued. `at_last`: what cannot be written now is given up."""
+        with self.io:
+            while self._queue:
+                self._unwritten.append(self._queue.popleft())
+            if self._unwritten and (at_last or time.monotonic() >= self._rest_until):
+                self._try(self._unwritten)
+            if at_last and self._unwritten:
+                self._give_up(len(self._unwritten))
+
+    def _try(self, rows: list[Row]) -> None:
+        try:
+            self._store.write(rows)
+        except LedgerLostError as error:
+            self._rest_until = time.monotonic() + _REST_S
+            self._warn(error.kind, f"{error.reason}; calls go on, and their rows wait for it")
+            if len(rows) > _MOST_KEPT:
+                self._give_up(len(rows) - _MOST_KEPT)
+        except Exception as error:  # noqa: BLE001 - rows that no store will ever take must not hold up the others
+            self._warn(type(error).__name__, f"{len(rows)} rows cannot be written: {type(error).__name__}")
+            rows.clear()
+        else:
+            rows.clear()
+
+    def _give_up(self, number: int) -> None:
+        del self._unwritten[:number]
+        self._warn("lost", f"{number} rows are lost, because it could not be written to")
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind in self._warned:
+            return
+        self._warned.add(kind)
+        from loguru import logger
+
+        logger.warning("ledger {}: {}", self._store.name, text)
+
+    def read(self, which: Filter) -> list[Row]:
+        self.write()
+        with self.io:
+            return self._store.read(which)
+
+    def end(self) -> None:
+        """Ask the thread to write what is queued and to end."""
+        self._stopping.set()
+        self._awake.set()
+
+    def close(self) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self.end()
+            thread.join(_EXIT_S)
+        self._awake.clear()
+        self.write(at_last=True)
+        with self.io:
+            self._store.close()
+
+
+_writers: Final[weakref.WeakSet[_Writer]] = weakref.WeakSet()
+_held: Final[list[_Writer]] = []  # whose `io` the forking thread holds
+_exiting_pid = 0  # the process that closes its ledgers when multiprocessing ends it
+
+
+def _before_fork() -> None:
+    _held.extend(writer for writer in list(_writers) if writer.io.acquire(timeout=_FORK_S))
+
+
+def _in_parent() -> None:
+    while _held:
+        _held.pop().io.release()
+
+
+def _in_child() -> None:
+    _held.clear()
+    for writer in list(_writers):
+        writer.reset()
+
+
+def _close_all() -> None:
+    for writer in list(_writers):
+        writer.close()
+
+
+def _close_with_child() -> None:
+    """Have the ledgers closed at the end of a child of multiprocessing too, which skips what atexit knows."""
+    global _exiting_pid  # noqa: PLW0603 - a fact about the process
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and _exiting_pid != os.getpid():
+        _exiting_pid = os.getpid()
+        util.Finalize(None, _close_all, exitpriority=0)
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
