@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from llmrouter.errors import MalformedResponseError, StreamInterruptedError
+from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
 from llmrouter.providers.anthropic_errors import error_of, request_id_of
 from llmrouter.providers.sse import EventStream, ServerEvent
@@ -203,6 +203,7 @@ class MessagesDecoder:
 
     def __init__(self, headers: Mapping[str, str], origin: str) -> None:
         self.ended = False
+        self._broken: LLMRouterError | None = None
         self._headers, self._origin = headers, origin
         self._events = EventStream()
         self._body: dict[str, Any] = {}
@@ -216,10 +217,15 @@ class MessagesDecoder:
         Raises the ProviderError of an error event, and MalformedResponseError for what is not the protocol.
         """
         deltas: list[Delta] = []
-        for event in self._events.feed(chunk):
-            if self.ended:
-                break
-            self._read(event, deltas)
+        try:
+            for event in self._events.feed(chunk):
+                if self.ended:
+                    break
+                self._read(event, deltas)
+        except LLMRouterError as error:
+            if not deltas:
+                raise
+            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
         return deltas
 
     def finish(self) -> Completion:
@@ -227,6 +233,8 @@ class MessagesDecoder:
 
         The event with the stop reason is end enough: all that may still be missing is an empty `message_stop`.
         """
+        if self._broken is not None:
+            raise self._broken
         if not self.ended:
             self._read_unterminated()
         places = sorted(self._blocks)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from llmrouter.errors import (
     BadRequestError,
     ContentFilterError,
+    LLMRouterError,
     MalformedResponseError,
     ProviderError,
     StreamInterruptedError,
@@ -278,6 +279,7 @@ class GoogleDecoder:
 
     def __init__(self, origin: str) -> None:
         self.ended = False
+        self._broken: LLMRouterError | None = None
         self._turn = Turn(origin)
         self._events: EventStream | None = None
         self._array: _JsonArray | None = None
@@ -296,23 +298,33 @@ class GoogleDecoder:
             else:
                 self._events = EventStream()
             chunk, self._head = self._head, b""
-        deltas = self._take(self._bodies(chunk))
-        self.ended = self._turn.whole or (self._array is not None and self._array.ended)
+        deltas: list[Delta] = []
+        try:
+            for body in self._bodies(chunk):
+                deltas.extend(self._turn.add(body))
+        except LLMRouterError as error:
+            if not deltas:
+                raise
+            self._broken = error  # what came before it is handed on first; `finish` raises it
+        array_ended = self._array is not None and self._array.ended
+        self.ended = self._turn.whole or array_ended or self._broken is not None
         return deltas
 
-    def _bodies(self, chunk: bytes) -> list[Any]:
+    def _bodies(self, chunk: bytes) -> Iterable[Any]:
         if self._array is not None:
             return self._array.feed(chunk)
         assert self._events is not None  # noqa: S101 - `feed` has just chosen one of the two
         events = self._events.feed(chunk)
         self._unread = chunk if events else self._unread + chunk
-        return [_json(event.data) for event in events if event.data != "[DONE]"]
+        return (_json(event.data) for event in events if event.data != "[DONE]")
 
     def _take(self, bodies: Sequence[Any]) -> list[Delta]:
         return [delta for body in bodies for delta in self._turn.add(body)]
 
     def finish(self) -> Completion:
         """Return the whole answer. Raises StreamInterruptedError when no finish reason ever came."""
+        if self._broken is not None:
+            raise self._broken
         if self._events is not None:
             self._take([_json(event.data) for event in self._events.flush() if event.data != "[DONE]"])
         self.ended = True

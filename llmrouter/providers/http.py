@@ -45,6 +45,12 @@ def sync_client(settings: ProviderSettings, cls: type[httpx2.Client] = httpx2.Cl
 def async_client(settings: ProviderSettings, cls: type[httpx2.AsyncClient] = httpx2.AsyncClient) -> httpx2.AsyncClient:
     """Return an asynchronous SDK client's `http_client`; redirects (with our key) are not followed."""
     transport = httpx2.AsyncHTTPTransport(**_transport_options(settings))
+    if settings.proxy is None:  # aiohttp knows HTTP proxies only
+        from llmrouter.providers.aiohttp_pool import AiohttpPool
+
+        # The transport has no parameter that takes a pool; every asynchronous test fails if this stops working.
+        pool: Any = AiohttpPool(_ssl_context(settings.ca_bundle), settings.max_connections, settings.keepalive)
+        transport._pool = pool
     return cls(transport=transport, follow_redirects=False, trust_env=False)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmrouter.errors import MalformedResponseError, StreamInterruptedError
+from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
 from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt, lower
 from llmrouter.providers.openai_chat_answer import (
@@ -40,6 +40,7 @@ class ChatStreamDecoder:
 
     def __init__(self, name: str, dialect: Dialect, headers: Mapping[str, str]) -> None:
         self.ended = False
+        self._broken: LLMRouterError | None = None
         self._name, self._dialect, self._headers = name, dialect, lower(headers)
         self._events = EventStream()
         self._plain = bytearray() if "application/json" in self._headers.get("content-type", "") else None
@@ -65,12 +66,19 @@ class ChatStreamDecoder:
         if self._plain is not None:
             self._feed_plain(self._plain, chunk, deltas)
             return deltas
-        for event in self._events.feed(chunk):
-            self._event(event.data, deltas)
+        try:
+            for event in self._events.feed(chunk):
+                self._event(event.data, deltas)
+        except LLMRouterError as error:
+            if not deltas:
+                raise
+            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
         return deltas
 
     def finish(self) -> Completion:
         """Return the whole answer. Raises StreamInterruptedError when neither `[DONE]` nor a finish reason came."""
+        if self._broken is not None:
+            raise self._broken
         if self._plain is None and not self.ended:
             for event in self._events.flush():
                 self._event(event.data, [])

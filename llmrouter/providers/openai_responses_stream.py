@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from llmrouter.errors import MalformedResponseError, StreamInterruptedError
+from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
 from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt, lower
 from llmrouter.providers.openai_chat_answer import arguments_text
@@ -24,6 +24,7 @@ class ResponsesStreamDecoder:
 
     def __init__(self, name: str, headers: Mapping[str, str]) -> None:
         self.ended = False
+        self._broken: LLMRouterError | None = None
         self._name, self._headers = name, lower(headers)
         self._events = EventStream()
         self._said: list[str] = []
@@ -37,13 +38,19 @@ class ResponsesStreamDecoder:
     def feed(self, chunk: bytes) -> list[Delta]:
         """Return the deltas that these bytes complete."""
         deltas: list[Delta] = []
-        if not self.ended:
+        try:
             for event in self._events.feed(chunk):
                 self._event(event, deltas)
+        except LLMRouterError as error:
+            if not deltas:
+                raise
+            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
         return deltas
 
     def finish(self) -> Completion:
         """Return the whole answer. Raises StreamInterruptedError when its last event never came."""
+        if self._broken is not None:
+            raise self._broken
         if not self.ended:
             for event in self._events.flush():
                 self._event(event, [])

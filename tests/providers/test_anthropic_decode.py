@@ -397,8 +397,10 @@ def test_a_stream_that_is_cut_is_interrupted_with_its_partial_text(cut: int) -> 
     ],
 )
 def test_an_error_inside_a_stream_has_its_class(error: dict[str, Any], cls: type[ProviderError]) -> None:
+    deltas, decoder = read([sse(START, *TEXT, {"type": "error", "error": error})])
+    assert [type(delta) for delta in deltas] == [Text] * len(deltas)  # what came before the error is not lost
     with pytest.raises(ProviderError) as caught:
-        read([sse(START, *TEXT, {"type": "error", "error": error})])
+        decoder.finish()
     assert type(caught.value) is cls
 
 
