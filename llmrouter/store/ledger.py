@@ -61,7 +61,10 @@ class Ledger:
         _writers.add(self._writer)
         # The thread knows only the writer, so that a ledger nobody closes can be collected, and its thread ends.
         weakref.finalize(self, self._writer.end).atexit = False
-        self.add = self._writer.add
+
+    def add(self, row: Row) -> None:
+        """Queue a row. Takes a few microseconds at most, and never raises."""
+        self._writer.add(row)
 
     def flush(self) -> None:
         """Write what is queued, now."""
@@ -109,7 +112,6 @@ class _Writer:
         self.io = threading.Lock()  # guards the store; held over a fork, so that none happens within SQLite
 
     def add(self, row: Row) -> None:
-        """Queue a row. Takes about a microsecond and never raises."""
         self._queue.append(row)
         if not self._awake.is_set():
             self._wake()
