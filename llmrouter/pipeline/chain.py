@@ -223,7 +223,7 @@ class Walk(Generic[ReadyT]):
             except BusyError as busy:
                 if busy.wait_s + SHORTEST_ATTEMPT_S > self.deadline.share_s(time.monotonic(), self._rungs_left()):
                     raise busy.refusal from None
-                wait_s = busy.wait_s
+                wait_s = busy.sleep_s
             await self._runtime.sleep(wait_s)
 
     def report(self) -> None:

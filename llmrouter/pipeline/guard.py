@@ -35,11 +35,15 @@ Settle: TypeAlias = Callable[[Result], None]
 
 
 class BusyError(Exception):
-    """Not now: after `wait_s` seconds it may go. `refusal` is raised where that is too long."""
+    """Not now: after `wait_s` seconds it may go. `refusal` is raised where that is too long.
 
-    def __init__(self, wait_s: float, refusal: LLMRouterError) -> None:
+    `sleep_s` is when to ask again, earlier where a place in a queue has to be kept; None: after `wait_s`.
+    """
+
+    def __init__(self, wait_s: float, refusal: LLMRouterError, sleep_s: float | None = None) -> None:
         super().__init__(wait_s)
         self.wait_s, self.refusal = wait_s, refusal
+        self.sleep_s = wait_s if sleep_s is None else sleep_s
 
 
 class Guard(Protocol):

@@ -55,13 +55,15 @@ class Scope:
     subjects: tuple[Subject, ...] = ()
     keys: tuple[str, ...] = ()
     slots: bool = False  # whether any of them limits how many run at once
+    tokens: int | None = None  # the narrowest limit on tokens; None: tokens need not be counted
 
     @classmethod
     def of(cls, *subjects: Subject) -> Scope:
         """Return the scope of `subjects`; those without any limit are left out."""
         limited = tuple(subject for subject in subjects if subject.limits != Limits())
         slots = any(subject.limits.concurrency is not None for subject in limited)
-        return cls(limited, tuple(subject.key for subject in limited), slots)
+        weighed = [most for subject in limited if (most := subject.limits.tokens_per_minute) is not None]
+        return cls(limited, tuple(subject.key for subject in limited), slots, min(weighed, default=None))
 
 
 class Reservation(NamedTuple):  # made for each attempt: a frozen dataclass takes four times as long
