@@ -35,6 +35,7 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "refusal": "refusal",
 }
 _NEUTRAL: Final = ("text", "tool_use")  # blocks that our own form carries
+_WORDS: Final = ("text", "thinking", "redacted_thinking")
 _NO_TEXTS: Final[Mapping[int, str]] = MappingProxyType({})
 _SAMPLED: Final = ("message", "fallback_message")  # usage iterations that the top level sums up
 
@@ -66,7 +67,7 @@ def completion_of(
         text = text or _explanation(body)
     elif finish == "tool_calls" and not calls and answer is not None:
         finish = "stop"
-    elif not (text or calls or reasoning) and reason in ("end_turn", None):
+    elif not (text or calls or reasoning) and reason in ("end_turn", None) and _says_nothing_else(blocks):
         raise _malformed("an empty answer: no text, no tool call", body, headers)
     neutral = answer is not None or all(block.get("type") in _NEUTRAL for block in blocks)
     model = _text(body, "model")
@@ -80,6 +81,11 @@ def completion_of(
         request_id=request_id_of(headers),
         raw=body,
     )
+
+
+def _says_nothing_else(blocks: Iterable[dict[str, Any]]) -> bool:
+    """Tell whether no block holds anything but words: what the provider's own tools did is an answer without words."""
+    return all(block.get("type") in _WORDS for block in blocks)
 
 
 def _tool_calls(
@@ -137,8 +143,9 @@ def usage_of(raw: Any, model: str) -> Usage | None:
     - `advisor_message` (another model was consulted) and `compaction` (the history was summarised by this one) are
       billed, and missing from the top-level numbers: recorded answers have 1,128 + 1,262 input tokens of `message`
       entries, 2,390 at the top, and 2,518 of the advisor nowhere else. They go to `others`, at their model's price.
-    - `message` and `fallback_message` entries are what the top level sums up. Entries of a second model (a fallback
-      on the provider's side) go to `others` as well; where the top level counts them they are taken out of it.
+    - `message` entries are what the top level sums up; those of a second model go to `others`, and out of the top.
+    - a `fallback_message` entry says that another model answered in the end, on the provider's side. The top level then
+      counts that one alone. The first entry names the model that was asked: its entries are the main buckets.
 
     So the main buckets and `others` together are what is billed, each token once, at the price of its model.
     """
@@ -154,8 +161,12 @@ def usage_of(raw: Any, model: str) -> Usage | None:
         if isinstance(entry, dict):
             billed = sampled if entry.get("type") in _SAMPLED else others
             billed.append((_text(entry, "model") or model, _bucket(entry)))
-    foreign = [(by, bucket) for by, bucket in sampled if by != model]
-    if foreign and sum(bucket.total_tokens for _, bucket in sampled) == main.total_tokens:
+    fell_back = any(isinstance(entry, dict) and entry.get("type") == "fallback_message" for entry in entries)
+    asked = sampled[0][0] if fell_back else model
+    foreign = [(by, bucket) for by, bucket in sampled if by != asked]
+    if fell_back:
+        main = _sum(bucket for by, bucket in sampled if by == asked)
+    elif foreign and sum(bucket.total_tokens for _, bucket in sampled) == main.total_tokens:
         for _, bucket in foreign:
             main = _less(main, bucket)
     return replace(main, others=(*others, *foreign))
@@ -181,15 +192,26 @@ def _count(holder: Mapping[str, Any], key: str) -> int:
     return value if type(value) is int and value > 0 else 0
 
 
+def _sum(parts: Iterable[Usage]) -> Usage:
+    return _usage([sum(counts) for counts in zip(*map(_counts, parts), strict=True)])
+
+
 def _less(whole: Usage, part: Usage) -> Usage:
-    return Usage(
-        max(0, whole.uncached_tokens - part.uncached_tokens),
-        max(0, whole.output_tokens - part.output_tokens),
-        max(0, whole.cache_read_tokens - part.cache_read_tokens),
-        max(0, whole.cache_write_tokens - part.cache_write_tokens),
-        max(0, whole.cache_write_1h_tokens - part.cache_write_1h_tokens),
-        max(0, whole.reasoning_tokens - part.reasoning_tokens),
-    )
+    return _usage([max(0, of - taken) for of, taken in zip(_counts(whole), _counts(part), strict=True)])
+
+
+_BUCKETS: Final = (
+    "uncached_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens",
+)  # fmt: skip
+
+
+def _counts(usage: Usage) -> list[int]:
+    return [getattr(usage, name) for name in _BUCKETS]
+
+
+def _usage(counts: list[int]) -> Usage:
+    return Usage(**dict(zip(_BUCKETS, counts, strict=True)))  # type: ignore[arg-type]  # all of these are integers
 
 
 # ------------------------------------------------------------------------------------------------ streams
@@ -210,6 +232,7 @@ class MessagesDecoder:
         self._blocks: dict[int, dict[str, Any]] = {}
         self._pieces: dict[tuple[int, str], list[str]] = {}  # by block and key, joined once at the end
         self._calls: dict[int, int] = {}  # by block: the call's place among the calls
+        self._said = False  # whether any text came
 
     def feed(self, chunk: bytes) -> list[Delta]:
         """Return the deltas that `chunk` completes.
@@ -290,14 +313,20 @@ class MessagesDecoder:
         elif kind == "content_block_start":
             self._start(data, deltas)
         elif kind == "message_start":
-            message = data.get("message")
-            self._body = dict(message) if isinstance(message, dict) else {}
+            self._begin(data.get("message"))
         elif kind == "message_delta":
-            self._finish_facts(data)
+            self._finish_facts(data, deltas)
         elif kind == "message_stop":
             self.ended = True
         elif kind == "error" or event.name == "error":
             raise error_of(200, self._headers, data)
+
+    def _begin(self, message: Any) -> None:
+        """Take the facts of the start. Raises StreamInterruptedError when a gateway begins again amid an answer."""
+        begun = dict(message) if isinstance(message, dict) else {}
+        if self._blocks and begun.get("id") != self._body.get("id"):
+            raise self._interrupted([self._assembled(place) for place in sorted(self._blocks)])
+        self._body = begun
 
     def _start(self, data: dict[str, Any], deltas: list[Delta]) -> None:
         place, block = data.get("index"), data.get("content_block")
@@ -309,6 +338,7 @@ class MessagesDecoder:
             call = self._calls[place] = len(self._calls)
             deltas.append(ToolCallDelta(call, _text(block, "id") or None, _text(block, "name") or None))
         elif kind == "text" and _text(block, "text"):
+            self._said = True
             deltas.append(Text(block["text"]))
         elif kind == "thinking" and _text(block, "thinking"):
             deltas.append(Reasoning(block["thinking"]))
@@ -322,6 +352,7 @@ class MessagesDecoder:
         if kind == "text_delta":
             piece = self._keep(place, "text", delta.get("text"))
             if piece:
+                self._said = True
                 deltas.append(Text(piece))
         elif kind == "thinking_delta":
             piece = self._keep(place, "thinking", delta.get("thinking"))
@@ -344,8 +375,8 @@ class MessagesDecoder:
         self._pieces.setdefault((place, key), []).append(piece)
         return piece
 
-    def _finish_facts(self, data: dict[str, Any]) -> None:
-        """Take the stop reason and the final usage.
+    def _finish_facts(self, data: dict[str, Any], deltas: list[Delta]) -> None:
+        """Take the stop reason and the final usage; why the model refuses is its answer when it says nothing else.
 
         Usage is cumulative: what `message_delta` counts wins over `message_start`; a zero is a count left out.
         """
@@ -356,3 +387,6 @@ class MessagesDecoder:
             first = self._body.get("usage")
             counted = {key: value for key, value in usage.items() if value}
             self._body["usage"] = {**(first if isinstance(first, dict) else EMPTY), **counted}
+        if _text(self._body, "stop_reason") == "refusal" and not self._said and _explanation(self._body):
+            self._said = True
+            deltas.append(Text(_explanation(self._body)))

@@ -62,11 +62,13 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
     anything usable; a date in the past is 0.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
+    if milliseconds:
         return milliseconds / 1000
     text = headers.get("retry-after")
+    if text is None:
+        return milliseconds  # Azure says 0 ms beside one second: there the second counts
     seconds = _number(text)
-    if seconds is not None or text is None:
+    if seconds is not None:
         return seconds
     try:
         at = parsedate_to_datetime(text).timestamp()

@@ -45,10 +45,12 @@ def assemble(
 ) -> Completion:
     """Make the completion of one assistant message in wire form, whether it came whole or in pieces."""
     said, thought = content_of(message.get("content"))
+    said = said or shape.text(shape.mapping(message.get("audio")).get("transcript"))
     refusal = shape.text(message.get("refusal"))
     reasoning = reasoning_of(message) or thought
     reason = _finish_reason(finish, bool(calls), bool(refusal))
-    if not (said or refusal or calls or reasoning) and reason in ("stop", "tool_calls", "other"):
+    shown = said or refusal or calls or reasoning or message.get("images")  # OpenRouter's models that draw
+    if not shown and reason in ("stop", "tool_calls", "other"):
         raise MalformedResponseError("an empty answer: no text, no tool call, no refusal", body=raw)
     return Completion(
         message=Message("assistant", said + refusal, calls, private=_private(message, calls, name, dialect)),
@@ -105,8 +107,8 @@ def tool_calls_of(message: Mapping[str, Any], answer_id: str) -> tuple[ToolCall,
     """Return the tool calls of a whole message; a call without an id gets a stable one."""
     wanted = message.get("tool_calls")
     if not wanted:
-        legacy = message.get("function_call")
-        wanted = [{"function": legacy}] if isinstance(legacy, dict) else []
+        legacy = shape.mapping(message.get("function_call"))
+        wanted = [{"function": legacy}] if legacy.get("name") else []  # Snowflake fills in every field, this one blank
     return tuple(_tool_call(call, index, answer_id) for index, call in enumerate(shape.mappings(wanted)))
 
 
@@ -135,9 +137,11 @@ def _private(
     message: Mapping[str, Any], calls: tuple[ToolCall, ...], name: str, dialect: Dialect
 ) -> tuple[Private, ...]:
     """Keep the message as it came where our own form would lose what the server wants back."""
-    fields = [field for field in dialect.echoes if message.get(field)]
+    fields = [field for field in (*dialect.echoes, "extra_content") if message.get(field)]
     thinks = not isinstance(message.get("content"), str | None)  # Mistral: thinking stands among the content
-    signed = any("extra_content" in call for call in shape.mappings(message.get("tool_calls")))  # Gemini's signatures
+    signed = "extra_content" in fields or any(  # Gemini's signatures
+        "extra_content" in call for call in shape.mappings(message.get("tool_calls"))
+    )
     if not (thinks or signed or (fields and (calls or "reasoning_details" in fields))):
         return ()
     kept = {"role": "assistant", "content": message.get("content"), **{field: message[field] for field in fields}}
@@ -162,6 +166,15 @@ def wire_call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
+def _cache_read(usage: Mapping[str, Any], details: Mapping[str, Any]) -> int:
+    return (
+        shape.count(details.get("cached_tokens"))
+        or shape.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+        or shape.count(usage.get("num_cached_tokens"))  # Mistral, often without details
+        or shape.count(usage.get("cached_tokens"))
+    )
+
+
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
     """Return the usage of an answer or a chunk; None when it reports none."""
     usage = body.get("usage") or shape.mapping(body.get("x_groq")).get("usage")
@@ -170,8 +183,7 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
     prompt, output = shape.count(usage.get("prompt_tokens")), shape.count(usage.get("completion_tokens"))
     inward = shape.mapping(usage.get("prompt_tokens_details"))
     outward = shape.mapping(usage.get("completion_tokens_details"))
-    read = inward.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens")
-    cached = min(shape.count(read), prompt)
+    cached = min(_cache_read(usage, inward), prompt)
     written = min(shape.count(inward.get("cache_write_tokens")), prompt - cached)
     reasoning = shape.count(outward.get("reasoning_tokens") or usage.get("reasoning_tokens"))
     if reasoning and shape.count(usage.get("total_tokens")) == prompt + output + reasoning:

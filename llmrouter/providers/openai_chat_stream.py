@@ -50,6 +50,7 @@ class ChatStreamDecoder:
         self._chunked = False
         self._refused: list[str] = []
         self._details: list[dict[str, Any]] = []
+        self._extra: dict[str, Any] = {}  # Gemini's signature of the whole message, pictures
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._logprobs: dict[str, list[Any]] = {}
@@ -108,7 +109,7 @@ class ChatStreamDecoder:
 
     def _message(self) -> dict[str, Any]:
         """Put the assistant message together in wire form."""
-        message: dict[str, Any] = {"content": "".join(self._said), "refusal": "".join(self._refused)}
+        message: dict[str, Any] = {**self._extra, "content": "".join(self._said), "refusal": "".join(self._refused)}
         thought = "".join(self._thought)
         if self._chunked and thought:  # Mistral wants its chunks back
             thinking = {"type": "thinking", "thinking": [{"type": "text", "text": thought}]}
@@ -166,7 +167,7 @@ class ChatStreamDecoder:
         self._finish = choice.get("finish_reason") or self._finish
 
     def _delta(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
-        said = delta.get("content")
+        said = delta.get("content") or shape.mapping(delta.get("audio")).get("transcript")
         thought = reasoning_of(delta)
         if said and not isinstance(said, str):
             self._chunked = True
@@ -186,12 +187,16 @@ class ChatStreamDecoder:
             deltas.append(Text(refusal))
         for detail in shape.mappings(delta.get("reasoning_details")):
             _merge(self._details, detail)
+        for name in ("extra_content", "images"):
+            if delta.get(name):
+                self._extra[name] = delta[name]
         self._call_pieces(delta, deltas)
 
     def _call_pieces(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
         pieces = shape.mappings(delta.get("tool_calls"))
-        if not pieces and isinstance(delta.get("function_call"), dict):  # the protocol before tools
-            pieces = [{"index": 0, "function": delta["function_call"]}]
+        legacy = shape.mapping(delta.get("function_call"))  # the protocol before tools
+        if not pieces and (legacy.get("name") or legacy.get("arguments")):
+            pieces = [{"index": 0, "function": legacy}]
         deltas.extend(self._call_piece(piece, place) for place, piece in enumerate(pieces))
 
     def _call_piece(self, piece: Mapping[str, Any], place: int) -> ToolCallDelta:

@@ -94,7 +94,12 @@ _BY_PROSE: Final[tuple[tuple[tuple[int, ...], str, type[ProviderError]], ...]] =
     ((400, 413, 422), "exceeds the context window", ContextLengthError),  # OpenAI Responses, Ollama
     ((400, 413, 422), "exceeds the available context size", ContextLengthError),  # llama.cpp before its own type
     ((400, 413, 422), "`inputs` tokens + `max_new_tokens` must be", ContextLengthError),  # Together, TGI
+    ((400, 413, 422), "exceeded max context length", ContextLengthError),  # Ollama's cloud
+    ((400, 413, 422), "total length of all messages is too long", ContextLengthError),  # Perplexity
     ((413, 429), "request too large", QuotaError),  # OpenAI, Groq: one request above the limit per minute
+    ((429,), "free-models-per-day", QuotaError),  # OpenRouter
+    ((403, 429), "available credits", QuotaError),  # xAI: "has either used all available credits or reached its ..."
+    ((403,), "doesn't have any credits", QuotaError),  # xAI, a new team
     ((400,), "incorrect api key", AuthenticationError),  # xAI
     ((400,), "model not exist", ModelNotFoundError),  # DeepSeek
     ((400,), "is not a valid model id", ModelNotFoundError),  # OpenRouter
@@ -193,6 +198,8 @@ def _class(
             return known
     if status == 403 and "flagged_input" in shape.mapping(detail.get("metadata")):  # OpenRouter's moderation
         return ContentFilterError
+    if "string_above_max_length" in names and shape.text(detail.get("param")).startswith(("messages", "input")):
+        return ContextLengthError  # one message longer than any window of OpenAI's
     for statuses, words, cls in _BY_PROSE:
         if (status is None or status in statuses) and words in message:
             return cls

@@ -13,6 +13,8 @@ from llmrouter.providers.openai_errors import failure, request_id
 from llmrouter.types import Completion, FinishReason, Message, Private, ToolCall, Usage
 
 _INCOMPLETE: Final[Mapping[str, FinishReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_UNFINISHED: Final = ("queued", "in_progress", "cancelled")
+_SAYING: Final = ("message", "reasoning")  # any other item is an answer even without words: a picture, a shell call
 _PARAGRAPH: Final = "\n\n"  # between two parts of a reasoning summary
 
 
@@ -23,14 +25,15 @@ def completion_of(body: Any, headers: Mapping[str, str], name: str) -> Completio
     if fields.get("error") or status == "failed":
         raise failure(None, headers, body)
     output = fields.get("output")
-    if not isinstance(output, list) or status not in ("completed", "incomplete", None):
+    if not isinstance(output, list) or status in _UNFINISHED:
         raise MalformedResponseError(f"the answer is no finished response (status {status!r})", body=body)
     items = shape.mappings(output)
     calls = _tool_calls(items, shape.text(fields.get("id")))
     said, refusal = _said(items, "output_text", "text"), _said(items, "refusal", "refusal")
     reasoning = reasoning_of(items)
     reason, provider_reason = _finish(fields, bool(calls), bool(refusal))
-    if not (said or refusal or calls or reasoning) and reason in ("stop", "other"):
+    shown = said or refusal or calls or reasoning or any(item.get("type") not in _SAYING for item in items)
+    if not shown and reason in ("stop", "other"):
         raise MalformedResponseError("an empty answer: no text, no tool call, no refusal", body=body)
     return Completion(
         message=Message("assistant", said + refusal, calls, private=_private(items, name)),

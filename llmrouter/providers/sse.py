@@ -63,7 +63,7 @@ class EventStream:
             return self._dispatch()
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if name == b"data":
+        if name == b"data" or name == b"error":  # llama.cpp reports a failure in a field of its own
             self._data.append(value.decode("utf-8", "replace"))
         elif name == b"event":
             self._name = value.decode("utf-8", "replace")

@@ -203,14 +203,14 @@ OPUS, SONNET = "claude-opus-5", "claude-sonnet-5"
         (  # the top level counts both models
             (50, 2),
             [iteration("message", 30, OPUS), iteration("fallback_message", 20, SONNET)],
-            Usage(20, 1),
-            ((OPUS, Usage(30, 1)),),
+            Usage(30, 1),
+            ((SONNET, Usage(20, 1)),),
         ),
         (  # the top level counts the serving model alone
             (20, 1),
             [iteration("message", 30, OPUS), iteration("fallback_message", 20, SONNET)],
-            Usage(20, 1),
-            ((OPUS, Usage(30, 1)),),
+            Usage(30, 1),
+            ((SONNET, Usage(20, 1)),),
         ),
         ((20, 1), ["garbage", None], Usage(20, 1), ()),
     ],
