@@ -13,6 +13,7 @@ from typing import Final
 from llmrouter.policy.shared import Record, SharedState, Step, new_owner
 
 POLL_S: Final = 0.03  # between two looks of a follower: a fraction of the fastest answer, and 30 cheap reads a second
+LANDING_S: Final = 0.1  # for an answer that is still on its way to the shared cache when its leader is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Leases:
             return None
         return Lease(key, owner, state.hold(partial(self._renew, key, owner)))
 
-    def give_back(self, lease: Lease, now: float) -> None:
-        """Free the lease for others; one that was lost meanwhile stays with its new holder."""
+    def give_back(self, lease: Lease, now: float, *, linger_s: float = 0.0) -> None:
+        """Free the lease for others, `linger_s` seconds from now; one that was lost stays with its new holder."""
         self._state.drop(lease.held)
-        self._state.change((lease.key,), partial(_give_back, lease.owner), now)
+        self._state.change((lease.key,), partial(_give_back, lease.owner, linger_s), now)
 
     def _renew(self, key: str, owner: str, now: float) -> bool:
         return self._state.change((key,), partial(_renew, owner, self._state.lease_s), now)
@@ -67,6 +68,8 @@ def _renew(owner: str, lease_s: float, records: tuple[Record, ...], now: float) 
     return Step(True, ([owner, now + lease_s],), lease_s)
 
 
-def _give_back(owner: str, records: tuple[Record, ...], now: float) -> Step[None]:
+def _give_back(owner: str, linger_s: float, records: tuple[Record, ...], now: float) -> Step[None]:
     record = records[0]
-    return Step(None, (None,)) if _taken(record, now) and record[0] == owner else Step(None)
+    if not _taken(record, now) or record[0] != owner:
+        return Step(None)
+    return Step(None, ([owner, now + linger_s] if linger_s > 0 else None,), linger_s)

@@ -164,22 +164,21 @@ class _Room(NamedTuple):
 def _reserve(
     asked: Reservation, patience_s: float, lease_s: float, records: tuple[Record, ...], now: float
 ) -> Step[Reservation]:
-    second, subjects = int(now), asked.scope.subjects
-    current, rooms = [], []
+    second, until = int(now), now + lease_s
+    current, rooms, taken = [], [], []
     worst: _Room | None = None
-    for subject, record in zip(subjects, records, strict=True):
-        live = _current(record, second, now)
-        room = _room(subject, live, asked, now)
-        current.append(live)
+    for place, subject in enumerate(asked.scope.subjects):  # each zip would cost as much as a limit
+        record = _current(records[place], second, now)
+        room = _room(subject, record, asked, now)
+        current.append(record)
         rooms.append(room)
-        if room is not None and (worst is None or room > worst):
+        if room is None:
+            taken.append(_granted(subject, record, asked, second, until))
+        elif worst is None or room > worst:
             worst = room
     if worst is None:
         granted = Reservation(asked.id, asked.scope, asked.tokens, slot=second)
-        kept = [
-            _granted(subject, live, granted, now + lease_s) for subject, live in zip(subjects, current, strict=True)
-        ]
-        return Step(granted, tuple(kept), _kept_s(kept, now) if asked.scope.slots else _KEEP_S)
+        return Step(granted, tuple(taken), _kept_s(taken, now) if asked.scope.slots else _KEEP_S)
     queued = worst.wait_s <= patience_s
     sleep_s = min(worst.poll_s, LONGEST_SLEEP_S)
     found = asked._replace(wait_s=worst.wait_s, sleep_s=sleep_s, queued=queued, full=worst.full)
@@ -271,17 +270,17 @@ def _wait_s(window: Any, limit: int, need: int, ahead: int, now: float) -> float
     return float(last + (_LIVE_SLOTS + 1) * (1 + rounds) - now)
 
 
-def _granted(subject: Subject, record: Any, granted: Reservation, until: float) -> Record:
+def _granted(subject: Subject, record: Any, asked: Reservation, second: int, until: float) -> Record:
     requests, tokens, running, queue = record
     limits = subject.limits
     if limits.requests_per_minute is not None:
-        requests = _added(requests, granted.slot, 1)
-    if limits.tokens_per_minute is not None and granted.tokens:
-        tokens = _added(tokens, granted.slot, granted.tokens)
+        requests = _added(requests, second, 1)
+    if limits.tokens_per_minute is not None and asked.tokens:
+        tokens = _added(tokens, second, asked.tokens)
     if limits.concurrency is not None:
-        running = {**running, granted.id: until}
+        running = {**running, asked.id: until}
     if queue:
-        queue = [ticket for ticket in queue if ticket[0] != granted.id]
+        queue = [ticket for ticket in queue if ticket[0] != asked.id]
     return requests, tokens, running, queue
 
 

@@ -65,11 +65,12 @@ class MemoryState:
         return found[0] if found is not None and found[1] > now else None
 
     def _put(self, keys: tuple[str, ...], records: tuple[Record, ...], now: float, keep_s: float) -> None:
-        for key, record in zip(keys, records, strict=True):
-            if record is None:
+        until = now + keep_s
+        for place, key in enumerate(keys):
+            if records[place] is None:
                 self._records.pop(key, None)
             else:
-                self._records[key] = (record, now + keep_s)
+                self._records[key] = (records[place], until)
         if len(self._records) > self._sweep_at:
             self._sweep(now)
 

@@ -32,6 +32,14 @@ def test_a_lease_that_was_given_back_can_be_taken(leases: Leases) -> None:
     assert leases.take("k", NOW) is not None
 
 
+def test_a_lease_may_linger_until_its_answer_has_landed(leases: Leases) -> None:
+    lease = leases.take("k", NOW)
+    assert lease is not None
+    leases.give_back(lease, NOW, linger_s=0.1)
+    assert leases.take("k", NOW + 0.09) is None
+    assert leases.take("k", NOW + 0.11) is not None
+
+
 def test_sixteen_threads_that_ask_at_once_get_one_lease(leases: Leases) -> None:
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda _: leases.take("k", NOW), range(64)))

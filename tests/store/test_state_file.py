@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +81,27 @@ def test_a_locked_file_costs_one_warning_and_a_tenth_of_a_second(
     blocker.close()
     assert len(warnings(said)) == 1
     assert "locked" in warnings(said)[0]
+
+
+def test_a_process_killed_in_the_middle_of_a_change_leaves_no_lock(
+    directory: Path, state: BackedState, said: list[str]
+) -> None:
+    assert turn(state) == 0
+    script = """if True:
+        import sqlite3, sys, time
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM records")
+        print("changing", flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", script, str(directory / "state.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "changing\n"
+        holder.kill()
+    assert turn(state) == 1
+    assert not said
 
 
 def test_the_file_counts_again_once_it_is_free(
