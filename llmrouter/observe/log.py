@@ -82,7 +82,10 @@ class LogObserver:
 
 
 def _answered(end: Ended, response: Response[Any]) -> None:
-    line = _line(response.route, response.target, response.usage, response.latency_s, response.cost_usd)
+    def line() -> str:
+        text = _line(response.route, response.target, response.usage, response.latency_s, response.cost_usd)
+        return f"{text} | {_status(end, response)}"
+
     logger.bind(
         route=response.route,
         target=response.target,
@@ -96,7 +99,7 @@ def _answered(end: Ended, response: Response[Any]) -> None:
         attempts=len(response.attempts),
         request_id=response.request_id,
         metadata=end.call.options.metadata,
-    ).info("{} | {}", line, _status(end, response))
+    ).opt(lazy=True).info("{}", line)  # most programs have not switched the log on
 
 
 def _unanswered(end: Ended) -> None:

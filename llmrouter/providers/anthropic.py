@@ -14,8 +14,6 @@ from llmrouter.providers.base import Codec, ProviderSettings, WireCall, WireRepl
 from llmrouter.types import Request
 
 if TYPE_CHECKING:
-    import httpx2
-
     from llmrouter.providers.http import AsyncByteStream, ByteStream
 
 _PATH: Final = "/v1/messages"
@@ -125,7 +123,9 @@ class SyncClient:
 
     def send(self, call: WireCall) -> WireReply:
         """Ask for a complete answer."""
-        return _reply(self._sdk.post(_PATH, **_request(call)))
+        from llmrouter.providers.http import reply_of
+
+        return reply_of(self._sdk.post(_PATH, **_request(call)))
 
     def open(self, call: WireCall) -> ByteStream:
         """Ask for a stream."""
@@ -146,7 +146,9 @@ class AsyncClient:
 
     async def send(self, call: WireCall) -> WireReply:
         """Ask for a complete answer."""
-        return _reply(await self._sdk.post(_PATH, **_request(call)))
+        from llmrouter.providers.http import reply_of
+
+        return reply_of(await self._sdk.post(_PATH, **_request(call)))
 
     async def open(self, call: WireCall) -> AsyncByteStream:
         """Ask for a stream."""
@@ -173,9 +175,3 @@ def _beta(body: Mapping[str, Any]) -> dict[str, str]:
     thinking = body.get("thinking")
     bound = isinstance(thinking, Mapping) and "block_binding" in thinking
     return {"anthropic-beta": _BINDING_BETA} if bound else {}
-
-
-def _reply(response: httpx2.Response) -> WireReply:
-    from llmrouter.providers.http import read_json
-
-    return WireReply(read_json(response.content), dict(response.headers))

@@ -21,7 +21,7 @@ from google.genai.types import AutomaticFunctionCallingConfig, GenerateContentCo
 
 from llmrouter.providers.base import WireCall, WireReply
 from llmrouter.providers.failures import decoded
-from llmrouter.providers.http import AsyncByteStream, ByteStream, read_json, sdk_timeout
+from llmrouter.providers.http import AsyncByteStream, ByteStream, reply_of, sdk_timeout
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -125,7 +125,7 @@ class GoogleClient:
             else:
                 self._models.generate_content(model=call.model, contents=_PLACEHOLDER, config=_CONFIG)
         response = self._checked(exchange.received())
-        return WireReply(read_json(response.content), dict(response.headers))
+        return reply_of(response)
 
     def open(self, call: WireCall) -> ByteStream:
         """Ask for a stream."""
@@ -161,7 +161,7 @@ class AsyncGoogleClient:
             else:
                 await self._models.generate_content(model=call.model, contents=_PLACEHOLDER, config=_CONFIG)
         response = await self._checked(exchange.received())
-        return WireReply(read_json(response.content), dict(response.headers))
+        return reply_of(response)
 
     async def open(self, call: WireCall) -> AsyncByteStream:
         """Ask for a stream."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedResponseError, RequestTimeoutError
-from llmrouter.providers.base import ProviderSettings, WireTimeouts
+from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
 
 
@@ -95,6 +95,12 @@ class AsyncByteStream:
     async def close(self) -> None:
         """Drop the connection; may be called twice."""
         await self._response.aclose()
+
+
+def reply_of(response: httpx2.Response) -> WireReply:
+    """Return a complete answer. Raises MalformedResponseError when it is not JSON."""
+    # `dict(headers)` looks every name up again, which is slow for the thirty headers that providers send.
+    return WireReply(read_json(response.content), dict(response.headers.items()))
 
 
 def read_json(content: bytes, what: str = "the answer") -> Any:

@@ -121,11 +121,11 @@ class SyncClient:
 
     def send(self, call: WireCall) -> WireReply:
         """Send a request and return the whole answer."""
-        from llmrouter.providers.http import read_json
+        from llmrouter.providers.http import reply_of
 
         path = _PATHS.get(call.operation, self._chat_path)
         response = self._sdk.post(path, cast_to=self._raw, body=call.body, options=_options(call))
-        return WireReply(read_json(response.content), dict(response.headers))
+        return reply_of(response)
 
     def open(self, call: WireCall) -> Any:
         """Send a request and return its open stream."""
@@ -149,11 +149,11 @@ class AsyncClient:
 
     async def send(self, call: WireCall) -> WireReply:
         """Send a request and return the whole answer."""
-        from llmrouter.providers.http import read_json
+        from llmrouter.providers.http import reply_of
 
         path = _PATHS.get(call.operation, self._chat_path)
         response = await self._sdk.post(path, cast_to=self._raw, body=call.body, options=_options(call))
-        return WireReply(read_json(response.content), dict(response.headers))
+        return reply_of(response)
 
     async def open(self, call: WireCall) -> Any:
         """Send a request and return its open stream."""

@@ -10,12 +10,12 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from llmrouter.store.faults import Fault, fault_of
 
@@ -41,6 +41,24 @@ class Entry:
     value: bytes
     age_s: float
     fresh: bool
+
+
+class Write(NamedTuple):
+    """A value to be stored, which came at `at`: fresh for `ttl_s` seconds (None: for ever), kept for `stale_s` more."""
+
+    value: bytes
+    ttl_s: float | None
+    stale_s: float
+    at: float  # Unix seconds
+
+    @property
+    def kept_s(self) -> float | None:
+        return None if self.ttl_s is None else self.ttl_s + self.stale_s
+
+    def packed(self) -> bytes:
+        """Return the value with its ages, as it is on disk."""
+        until = float("inf") if self.ttl_s is None else self.at + self.ttl_s
+        return _HEADER.pack(_MAGIC, self.at, until) + self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +117,17 @@ class DiskCache:
 
     def set(self, key: str, value: bytes, ttl_s: float | None, stale_s: float = 0.0) -> bool:
         """Store `value`: fresh for `ttl_s` seconds (None: for ever), kept for `stale_s` more. Return whether it was."""
-        kept_s = None if ttl_s is None else ttl_s + stale_s
-        if (kept_s is not None and kept_s <= 0) or not self._fits(value):
-            return False
-        now = time.time()
-        blob = _HEADER.pack(_MAGIC, now, float("inf") if ttl_s is None else now + ttl_s) + value
-        return self._run(lambda database: bool(database.set(key, blob, expire=kept_s)), False)
+        return self.set_all({key: Write(value, ttl_s, stale_s, time.time())})
+
+    def set_all(self, writes: Mapping[str, Write]) -> bool:
+        """Store several values in one transaction; see `set`. Return whether they were."""
+        kept = {key: write for key, write in writes.items() if self._keeps(write)}
+
+        def store(database: Database) -> bool:
+            with database.transact():
+                return all(database.set(key, write.packed(), expire=write.kept_s) for key, write in kept.items())
+
+        return bool(kept) and self._run(store, False)
 
     def delete(self, key: str) -> bool:
         """Remove the entry of `key`; return whether there was one."""
@@ -131,6 +154,9 @@ class DiskCache:
         if opened is not None:
             with suppress(Exception):
                 opened.database.close()
+
+    def _keeps(self, write: Write) -> bool:
+        return (write.kept_s is None or write.kept_s > 0) and self._fits(write.value)
 
     def _fits(self, value: bytes) -> bool:
         largest = min(_LARGEST_VALUE, self._size_limit // 2)

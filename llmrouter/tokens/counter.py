@@ -23,7 +23,7 @@ from llmrouter.tokens.families import Family, family_of
 from llmrouter.tokens.media import document_tokens, image_tokens
 from llmrouter.types import Document, Image, Message, Part, Schema, Text, TokenCount, Tool
 
-_PER_MESSAGE: Final = 3
+_PER_MESSAGE: Final = 3 + 1  # the role is one token, whichever it is
 _PER_NAME: Final = 1
 _PER_TOOL_CALL: Final = 11
 # The cookbook's figures for the tools of gpt-4o and later.
@@ -110,7 +110,7 @@ class TokenCounter:
         self.factors.learn(target, counted, reported)
 
     def _message(self, message: Message, target: str, family: Family) -> int:
-        tokens = _PER_MESSAGE + self.count_text(message.role)
+        tokens = _PER_MESSAGE
         if message.name is not None:
             tokens += _PER_NAME + self.count_text(message.name)
         if isinstance(message.content, str):
