@@ -14,7 +14,9 @@ from llmrouter.cli.cassettes import cassettes
 from llmrouter.cli.catalogue import models, routes
 from llmrouter.cli.chat import chat
 from llmrouter.cli.check import check
+from llmrouter.cli.doctor import doctor
 from llmrouter.cli.explain import explain
+from llmrouter.cli.importing import import_file
 from llmrouter.cli.init import init
 from llmrouter.cli.record import record
 from llmrouter.cli.schema import schema
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 for command in (chat, check, explain, routes, models, schema, init, record):
     app.command()(command)
+app.command("import")(import_file)
+app.command()(doctor)
 app.add_typer(cache, name="cache")
 app.add_typer(cassettes, name="cassettes")
 

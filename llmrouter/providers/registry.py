@@ -126,6 +126,13 @@ def settings(name: str, entry: Mapping[str, Any] | None, environ: Mapping[str, s
     )
 
 
+def address(settings: ProviderSettings) -> str | None:
+    """Return the URL that requests to this provider go to; None where only its SDK knows (litellm, python, plugins)."""
+    known = _KINDS.get(settings.kind) or _as_kind(PRESETS.get(settings.kind))
+    url = settings.base_url or known.url.format(region=settings.region or "global")
+    return url.replace("//global-", "//") or None  # Vertex AI's global endpoint has no prefix
+
+
 def create(settings: ProviderSettings) -> Provider:
     """Return the provider that speaks for `settings.kind`; its module is imported now, its SDK when it connects.
 
