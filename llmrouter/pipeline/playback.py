@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _INSTANT_S: Final = 0.01  # not zero: what waits for a limit to have room again asks over and over
 _STAND_IN: Final = "replayed"  # where an SDK insists on a credential; no request with it leaves the process
-_NO_PART_OF_THE_REQUEST: Final = {"fallbacks", "timeout", "deadline", "cache", "metadata"}
+_NO_PART_OF_THE_REQUEST: Final = {"timeout", "deadline", "cache", "metadata"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
