@@ -20,10 +20,14 @@ from llmrouter.pipeline.embedding import Embedding
 from llmrouter.pipeline.pipeline import Pipeline
 from llmrouter.pipeline.plan import RoutePlan
 from llmrouter.pipeline.runtime import Runtime
+from llmrouter.pipeline.traffic import Traffic
+from llmrouter.policy.breaker import BreakerState
 from llmrouter.prices import LOCAL_KINDS
 from llmrouter.providers import registry
 from llmrouter.route import Route
+from llmrouter.store.behind import WriteBehind
 from llmrouter.store.cache import DiskCache
+from llmrouter.store.state import open_state
 from llmrouter.tokens.counter import TokenCounter
 from llmrouter.tokens.factors import Factors
 from llmrouter.types import MessagesLike, TokenCount
@@ -48,8 +52,10 @@ class BaseRouter:
         self._compiled = Compiled(loaded)
         config = loaded.config
         folder = loaded.file(config.cache.dir)
-        cache = DiskCache(folder, config.cache.size_limit)
-        self._pipeline = Pipeline(self._runtime, cache, TokenCounter(Factors(folder)))
+        cache = WriteBehind(DiskCache(folder, config.cache.size_limit))
+        counter, state = TokenCounter(Factors(folder)), config.state
+        shared = open_state(None if state is None or state.url is None else state.url.reveal(), folder)
+        self._pipeline = Pipeline(self._runtime, cache, counter, Traffic(shared, counter))
         self._embedding = Embedding(self._pipeline)
         self._accounts = Accounts(self._pipeline)
         self._accounts.use(loaded)
@@ -146,6 +152,10 @@ class BaseRouter:
     def summary(self) -> str:
         """Return what this process has used since this router was made, in a few lines for the end of a script."""
         return self._accounts.summary()
+
+    def status(self) -> Mapping[str, BreakerState]:
+        """Return the breaker of each target that the routes name: whether it is asked, and if not, until when."""
+        return self._pipeline.traffic.states(list(self._current().plans.values()))
 
     def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""

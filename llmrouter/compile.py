@@ -16,11 +16,22 @@ from llmrouter.catalogue import Catalogue, Endpoint, ModelInfo
 from llmrouter.config.fields import BUILT_IN, Surroundings
 from llmrouter.config.inherit import ad_hoc, chain, resolved
 from llmrouter.config.loader import Loaded
-from llmrouter.config.models import ParamsConfig, RouteConfig, RungConfig, SpendLimitConfig, TimeoutsConfig
+from llmrouter.config.models import (
+    LimitsConfig,
+    ParamsConfig,
+    RouteConfig,
+    RungConfig,
+    SpendLimitConfig,
+    TimeoutsConfig,
+)
 from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
 from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
+from llmrouter.policy.breaker import BreakerSettings, Circuit
+from llmrouter.policy.hedge import Hedge
+from llmrouter.policy.limits import Limits, Scope, Subject
 from llmrouter.policy.outcomes import Actions
 from llmrouter.policy.retry import schedule
+from llmrouter.policy.shared import key_of
 from llmrouter.policy.spend import SpendLimit
 from llmrouter.prices import PriceTable
 from llmrouter.providers import registry
@@ -141,7 +152,7 @@ class Compiled:
         cache = route.cache
         return RoutePlan(
             name=name,
-            rungs=tuple(self._rung(route, rung) for rung in chain(route)),
+            rungs=tuple(self._rung(name, route, rung) for rung in chain(route)),
             deadline_s=route.deadline if route.deadline is not None else DEADLINE_S,
             actions=Actions(route.on),
             description=route.description or "",
@@ -153,10 +164,21 @@ class Compiled:
             cache=None if cache is None else CachePolicy(cache.ttl, cache.stale_if_error or 0.0),
             on_break=route.on_break,
             prompt_cache=route.prompt_cache,
+            strategy=route.strategy,
+            hedge=None if route.hedge is None else Hedge(route.hedge.after, route.hedge.max_extra),
             spend_limits=(
                 *_spend_limits(f"route:{name}", route.spend_limit),
                 *_spend_limits("all", self.loaded.config.spend_limit),
             ),
+        )
+
+    def _pace(self, route_name: str, route: RouteConfig, settings: ProviderSettings) -> Scope:
+        entry = self.loaded.config.providers.get(settings.name)
+        of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url)
+        of_route = key_of("pace", "route", str(self.loaded.path), route_name)
+        return Scope.of(
+            Subject(f"provider {settings.name}", of_provider, _limits(None if entry is None else entry.limits)),
+            Subject(f"route {route_name}", of_route, _limits(route.limits)),
         )
 
     def _schema(self, name: str, route: RouteConfig) -> Schema | None:
@@ -171,7 +193,7 @@ class Compiled:
     def _at(self, path: tuple[str, ...], messages: Iterable[str]) -> list[Problem]:
         return [self.loaded.problem(path, message) for message in messages]
 
-    def _rung(self, route: RouteConfig, rung: RungConfig) -> RungPlan:
+    def _rung(self, route_name: str, route: RouteConfig, rung: RungConfig) -> RungPlan:
         target = rung.model
         name, _, model = target.partition("/")
         provider = self.provider(name, rung.api)
@@ -195,8 +217,25 @@ class Compiled:
             max_output=info.max_output_tokens,
             capabilities=_capabilities(provider, info),
             weight=rung.weight,
+            circuit=_circuit(route, target, settings),
+            pace=self._pace(route_name, route, settings),
             spend_limits=() if entry is None else _spend_limits(f"provider:{name}", entry.spend_limit),
         )
+
+
+def _circuit(route: RouteConfig, target: str, settings: ProviderSettings) -> Circuit:
+    """Return a target as the breaker sees it; the key names the endpoint, because all programs of a user share it."""
+    model = target.partition("/")[2]
+    key = key_of("breaker", settings.kind, settings.base_url, settings.api, model)
+    breaker = route.breaker
+    chosen = None if breaker is None else BreakerSettings(breaker.failures, breaker.window, breaker.cooldown)
+    return Circuit(target, key, None if settings.kind == "python" else chosen)
+
+
+def _limits(section: LimitsConfig | None) -> Limits:
+    if section is None:
+        return Limits()
+    return Limits(section.requests_per_minute, section.tokens_per_minute, section.concurrency)
 
 
 class Bill:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Prepared, lacking, prepare
+from llmrouter.policy.breaker import BreakerState
 from llmrouter.policy.deadline import Deadline
 from llmrouter.policy.spend import worst_case_nano
 from llmrouter.types import TokenCount, Trim
@@ -28,7 +30,7 @@ class PlanRung:
     `reason` says why it is not `usable`, None if it is. `tokens` is the prompt as it would be sent, `trim` what the
     token budget would remove (None: nothing). `worst_seconds` is the longest that this rung can hold the call, its
     waits included; `worst_usd` the most that its attempts can cost, None when a price or the output's bound is unknown.
-    `cache_key` is None without a cache; `cache_hit` whether a fresh answer is there.
+    `cache_key` is None without a cache; `cache_hit` whether a fresh answer is there. `breaker` is the target's.
     """
 
     target: str
@@ -41,6 +43,7 @@ class PlanRung:
     worst_usd: float | None = None
     cache_key: str | None = None
     cache_hit: bool = False
+    breaker: BreakerState = field(default_factory=BreakerState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def _rung(pipeline: Pipeline, call: Call, rung: RungPlan) -> PlanRung:
         worst_usd=_worst_usd(prepared, tokens.tokens, attempts),
         cache_key=prepared.key,
         cache_hit=entry is not None and entry.fresh,
+        breaker=pipeline.traffic.breaker.state(rung.circuit, time.time()),
     )
 
 
@@ -138,6 +142,8 @@ def _row(number: int, rung: PlanRung) -> tuple[str, ...]:
     tokens = f"{rung.tokens.tokens}" if rung.tokens.exact else f"~{rung.tokens.tokens}"
     cache = "-" if rung.cache_key is None else "hit" if rung.cache_hit else "miss"
     notes = [rung.reason] if rung.reason else []
+    if rung.breaker.phase != "closed" or rung.breaker.not_before_s:
+        notes.append(f"breaker {rung.breaker}")
     if rung.trim is not None:
         notes.append(f"trimmed from {rung.trim.tokens_before} tokens")
     times = (str(rung.attempts), f"{rung.worst_seconds:.1f}s") if rung.usable else ("0", "0.0s")

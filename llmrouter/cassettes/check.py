@@ -87,6 +87,8 @@ def _stale(interaction: Mapping[str, Any], router: Router) -> Iterator[str]:
         return
     rung = next((each for each in plan.rungs if each.target == target), None)
     overrides = frozenset(interaction.get("overrides") or ())
+    if rung is None and "fallbacks" in overrides:
+        return
     if rung is None:
         targets = ", ".join(each.target for each in plan.rungs)
         yield f"route {name!r} no longer asks {target}; it asks {targets}"

@@ -48,8 +48,11 @@ class Sent:
         return REDACTED in one and _hidden(one).fullmatch(two) is not None
 
     def __str__(self) -> str:
-        whose = f" (route {self.asked.route}, target {self.asked.target})" if self.asked else ""
-        return f"{self.method} {urlsplit(self.url).path}{whose}"
+        path = f"{self.method} {urlsplit(self.url).path}"
+        if self.asked is None:
+            return path
+        route = f"route {self.asked.route}, " if self.asked.route != self.asked.target else ""
+        return f"{path} ({route}target {self.asked.target})"
 
 
 @lru_cache(maxsize=512)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from contextvars import ContextVar
 from itertools import accumulate, pairwise
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from llmrouter.pipeline.playback import Asked, asked
 from llmrouter.types import EMPTY
 
 Piece: TypeAlias = tuple[float, bytes]  # a piece of a body, and the seconds since the one before it
+carrying: Final[ContextVar[bool]] = ContextVar("llmrouter_carrying", default=False)  # a request is already ours
 _STREAMS: Final = ("text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson")
 
 
@@ -41,11 +43,11 @@ class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
         self.misses: list[CassetteMissError] = []
         self.unfinished: set[Any] = set()  # recordings whose answer is still being read
         if fault is not None:
-            self.inject(fault)
+            self.spoil(fault)
 
     # -------------------------------------------------------------------------------------- replay
 
-    def inject(self, fault: Fault) -> None:
+    def spoil(self, fault: Fault) -> None:
         """Fail the next requests in this way."""
         with self._lock:
             self._fault, self._hits_left = fault, fault.times
@@ -129,7 +131,8 @@ class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
             recording.end()
 
     def _ignored(self, request: Any) -> bool:
-        return urlsplit(request.uri).hostname in self._ignore_hosts
+        # What is on its way through httpx comes by a second time where aiohttp does the carrying underneath.
+        return carrying.get() or urlsplit(request.uri).hostname in self._ignore_hosts
 
     def _scrubbed_request(self, request: Any) -> Any:
         if self._ignored(request):

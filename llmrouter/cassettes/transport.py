@@ -18,7 +18,7 @@ from vcr.request import Request  # type: ignore[import-untyped]  # vcrpy has no 
 
 from llmrouter.cassettes.recording import Recording
 from llmrouter.cassettes.replay import Replay
-from llmrouter.cassettes.tape import Tape
+from llmrouter.cassettes.tape import Tape, carrying
 
 _SYNC: Final = httpx2.HTTPTransport.handle_request
 _ASYNC: Final = httpx2.AsyncHTTPTransport.handle_async_request
@@ -49,7 +49,7 @@ def patched(tape: Tape, *, realtime: bool) -> Iterator[None]:
             return await found.aresponse()
         recording = Recording(tape, seen)
         try:
-            return recording.watch(await _ASYNC(transport, _uncompressed(request)))
+            return recording.watch(await _carried(transport, _uncompressed(request)))
         except httpx2.TransportError as error:
             recording.fail(error)
             raise
@@ -60,6 +60,15 @@ def patched(tape: Tape, *, realtime: bool) -> Iterator[None]:
         for owner, name, function in _httpx(tape):
             patches.enter_context(patch.object(owner, name, function))
         yield
+
+
+async def _carried(transport: Any, request: httpx2.Request) -> httpx2.Response:
+    """Send a request that we record: vcrpy's patch of aiohttp, which may be underneath, is to let it pass."""
+    mark = carrying.set(True)
+    try:
+        return await _ASYNC(transport, request)
+    finally:
+        carrying.reset(mark)
 
 
 def _answer(tape: Tape, request: httpx2.Request, body: bytes, *, realtime: bool) -> tuple[Replay | None, Any]:

@@ -62,7 +62,7 @@ class Cassette:
 
     def inject(self, fault: Fault) -> None:
         """Fail the next requests; in a replay only. It takes the place of a fault injected before."""
-        self._tape.inject(fault)
+        self._tape.spoil(fault)
 
     def __repr__(self) -> str:
         return f"Cassette({str(self.path)!r}, mode={self.mode!r}, played={self.played}, recorded={self.recorded})"

@@ -56,7 +56,8 @@ class Asking:
         completion = received.completion
         usage = self._books.usage(prepared, completion)
         cost_nano = self._books.charge(prepared.rung, usage)
-        admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=received.headers))
+        latency_s = received.seconds if received.latency_s is None else received.latency_s
+        admission.settle(Result(None, usage, cost_nano, received.headers, latency_s))
         record = Attempt(
             prepared.rung.target,
             "ok",
@@ -123,6 +124,7 @@ class Asking:
         try:
             first = await reading.pull(limit, until)
             reading.first = () if first is END else first
+            reading.latency_s = time.monotonic() - started
         except BaseException as error:
             await self._runtime.protect(reading.close())
             if not isinstance(error, Exception):

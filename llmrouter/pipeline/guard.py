@@ -22,13 +22,15 @@ class Result:
     """What an attempt came to.
 
     `error` None: it succeeded. `usage` and `cost_nano` (nano-USD) None: nothing was billed, or the price is unknown
-    (then `usage` tells). `headers` are the response's, None when there was no response.
+    (then `usage` tells). `headers` are the response's, None when there was no response. `latency_s` is the
+    time to the whole answer, or to a stream's first content; None when nothing came.
     """
 
     error: BaseException | None = None
     usage: Usage | None = None
     cost_nano: int | None = None
     headers: Mapping[str, str] | None = None
+    latency_s: float | None = None
 
 
 Settle: TypeAlias = Callable[[Result], None]

@@ -27,19 +27,22 @@ from llmrouter.pipeline.observer import Ended, Observer, Recorder, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.pipeline.settle import Books, judge, respond
+from llmrouter.pipeline.traffic import Traffic
+from llmrouter.policy.leases import POLL_S, Lease
 from llmrouter.store import codec
 from llmrouter.types import Attempt, Completion, Response, Usage
 
 if TYPE_CHECKING:
-    from llmrouter.store.cache import DiskCache
+    from llmrouter.store.behind import WriteBehind
     from llmrouter.tokens.counter import TokenCounter
 
 
 class Pipeline:
     """Everything that the calls of one router share."""
 
-    def __init__(self, runtime: Runtime, cache: DiskCache, counter: TokenCounter) -> None:
+    def __init__(self, runtime: Runtime, cache: WriteBehind, counter: TokenCounter, traffic: Traffic) -> None:
         self.runtime = runtime
+        self.traffic = traffic
         self.connections = Connections(runtime)
         self.cache = cache
         self.counter = counter
@@ -49,7 +52,7 @@ class Pipeline:
         self.observers: tuple[Observer, ...] = ()
         self.recorder: Recorder | None = None
         self.closing: tuple[Callable[[], None], ...] = ()  # of what else holds files: ledger, guards
-        self.guards: tuple[Guard, ...] = ()
+        self.guards: tuple[Guard, ...] = traffic.guards
 
     async def chat(self, call: Call) -> Response[Any]:
         """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
@@ -71,7 +74,9 @@ class Pipeline:
     def walk(self, call: Call) -> Walk[Prepared]:
         """Return a walk down the call's chain, its clock started."""
         ready = partial(prepare, call, counter=self.counter)
-        return Walk(self.runtime, call, ready, self.guards, recorder=self.recorder)
+        if call.plan.hedge is not None:
+            call.plan.hedge.called()
+        return Walk(self.runtime, call, ready, self.guards, self.traffic.order(call), recorder=self.recorder)
 
     def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
         """Tell the observers of a call that has its answer."""
@@ -102,7 +107,7 @@ class Pipeline:
         while True:
             leads, flight = self.flights.join(key, owner)
             if leads:
-                return self.response(walk, prepared, await self._lead(walk, prepared, key, flight))
+                return await self._lead(walk, prepared, key, flight)
             if flight.owner == owner:  # a stream that the caller holds open: nobody waits for themselves
                 answer = await walk.attempt(prepared, partial(self.asking.once, walk))
                 return self.response(walk, prepared, answer)
@@ -123,43 +128,83 @@ class Pipeline:
             outcome.reraise()
         return outcome.value if isinstance(outcome, Landed) else None
 
-    async def _lead(self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]) -> Answer:
+    async def _lead(self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]) -> Response[Any]:
+        lease: Lease | None = None
         try:
+            found = await self.elsewhere(walk, prepared, key)
+            if isinstance(found, Answer):
+                self.flights.land(key, flight, Landed(found))
+                return self.replayed(walk, prepared, found, reason="shared")
+            lease = found
             answer = await walk.attempt(prepared, partial(self.asking.once, walk))
+            lease = self.remember(walk.call, prepared, answer, lease)
         except Exception as error:
             self.flights.land(key, flight, Crashed(error))
             raise
         except BaseException:  # cancelled or interrupted: a follower takes over
             self.flights.land(key, flight, Gone())
             raise
-        self.remember(walk.call, prepared, answer)
+        finally:
+            self.give_back(lease)
         self.flights.land(key, flight, Landed(answer))
+        return self.response(walk, prepared, answer)
+
+    async def elsewhere(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Answer | Lease | None:
+        """Return the lease on asking, or the answer that another process had asked for; it comes through the cache.
+
+        None: the other process has taken as long as this call may wait, so it asks beside it.
+        """
+        if walk.call.options.cache == "refresh":
+            return None
+        name, until = f"flight-{key}", time.monotonic() + walk.limit_s(prepared)
+        while (lease := self.traffic.leases.take(name, time.time())) is None and time.monotonic() < until:
+            await self.runtime.sleep(POLL_S)
+        try:  # the other process, if there was one, wrote its answer before it gave the lease back
+            answer = self._fresh(walk.call, prepared)
+        except BaseException:
+            self.give_back(lease)
+            raise
+        if answer is None:
+            return lease
+        self.give_back(lease)
         return answer
+
+    def give_back(self, lease: Lease | None) -> None:
+        """Let other processes ask again."""
+        if lease is not None:
+            self.traffic.leases.give_back(lease, time.time())
 
     def cached(self, walk: Walk[Prepared], prepared: Prepared) -> Response[Any] | None:
         """Return the answer from this rung's own entry, or None. Raises CacheMissError at the end of `cache="only"`."""
         mode = walk.call.options.cache
         if mode == "refresh" or prepared.key is None:
             return None
-        entry = self.cache.get(prepared.key)
-        completion = codec.load(entry.value) if entry is not None and entry.fresh else None
-        if completion is not None:
-            answer = self._stored(walk.call, completion)
-            if answer is not None:
-                return self.replayed(walk, prepared, answer)
+        answer = self._fresh(walk.call, prepared)
+        if answer is not None:
+            return self.replayed(walk, prepared, answer)
         if mode == "only":
             raise CacheMissError(f"no answer of {prepared.rung.target} in the cache for this request")
         return None
 
-    def remember(self, call: Call, prepared: Prepared, answer: Answer) -> None:
-        """Write an answer to the cache, unless it is of a kind that is not cached."""
+    def _fresh(self, call: Call, prepared: Prepared) -> Answer | None:
+        entry = self.cache.get(prepared.key) if prepared.key is not None else None
+        completion = codec.load(entry.value) if entry is not None and entry.fresh else None
+        return None if completion is None else self._stored(call, completion)
+
+    def remember(self, call: Call, prepared: Prepared, answer: Answer, lease: Lease | None = None) -> Lease | None:
+        """Write an answer to the cache, unless it is of a kind that is not cached.
+
+        `lease` is given back once other processes can read the answer; what is returned is still to be given back.
+        """
         if prepared.key is None or call.cache is None or answer.completion.finish_reason not in ("stop", "tool_calls"):
-            return
+            return lease
         try:
             value = codec.dump(replace(answer.completion, usage=answer.usage))
         except (TypeError, ValueError):  # the provider's raw body holds something that is not JSON
-            return
-        self.cache.set(prepared.key, value, call.cache.ttl_s, call.cache.stale_if_error_s)
+            return lease
+        afterwards = None if lease is None else partial(self.give_back, lease)
+        self.cache.set(prepared.key, value, call.cache.ttl_s, call.cache.stale_if_error_s, afterwards)
+        return None
 
     def stale(self, walk: Walk[Prepared], error: LLMRouterError) -> Response[Any] | None:
         """Return an expired answer that may stand in for a spent chain, the first rung's first; else None."""
@@ -220,6 +265,7 @@ class Pipeline:
         """Close the clients and write what was learned."""
         await self.connections.close()
         self.counter.factors.flush()
+        self.traffic.close()
         self.cache.close()
         for close in self.closing:
             await self.runtime.offload(close)

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from llmrouter.policy.breaker import Circuit
+from llmrouter.policy.limits import Scope
 from llmrouter.policy.outcomes import Actions
+from llmrouter.policy.select import Strategy
 from llmrouter.providers.base import Provider
 from llmrouter.types import Params, Schema, Usage
 
@@ -54,6 +57,7 @@ class Hedge(Protocol):
 
     @property
     def after_s(self) -> float: ...
+    def called(self) -> None: ...
     def may_start(self) -> bool: ...
 
 
@@ -79,6 +83,8 @@ class RungPlan:
     max_output: int | None = None
     capabilities: frozenset[str] | None = None
     weight: float = 1.0
+    circuit: Circuit = field(default_factory=lambda: Circuit("", "", None))
+    pace: Scope = field(default_factory=Scope)
     spend_limits: tuple[SpendLimit, ...] = ()  # of the provider
     refused: set[str] = field(default_factory=set, compare=False)  # parameters that the model turned out not to take
 
@@ -98,6 +104,7 @@ class RoutePlan:
     cache: CachePolicy | None = None
     on_break: Literal["error", "restart"] = "error"
     prompt_cache: str = "auto"
+    strategy: Strategy = "priority"
     spend_limits: tuple[SpendLimit, ...] = ()  # of the route, and of all routes together
     hedge: Hedge | None = None
     warmed: list[bool] = field(default_factory=list, repr=False, compare=False)  # not empty: fallbacks are being opened

@@ -20,11 +20,15 @@ _LINGER_S: Final = 0.05  # how long the end of the body may take after the answe
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A complete answer as it came: decoded, with the response's headers and the seconds that it took."""
+    """A complete answer as it came: decoded, with the response's headers and the seconds that it took.
+
+    `latency_s` is the time to a stream's first content; None: it came whole.
+    """
 
     completion: Completion
     headers: Mapping[str, str]
     seconds: float
+    latency_s: float | None = None
 
 
 class Reading:
@@ -40,6 +44,7 @@ class Reading:
         self.admission = admission
         self.started = time.monotonic()
         self.first: Sequence[Delta] = ()  # what was read before the stream was handed on
+        self.latency_s: float | None = None
         self.text: list[str] = []
 
     async def pull(self, limit: str, until: float, idle_s: float | None = None) -> Sequence[Delta] | End:
@@ -103,7 +108,7 @@ class Reading:
     def received(self) -> Received:
         """Return the whole answer. Raises StreamInterruptedError when the terminal event never came."""
         completion = self._read(self._decoder.finish)
-        return Received(completion, self._wire.headers, time.monotonic() - self.started)
+        return Received(completion, self._wire.headers, time.monotonic() - self.started, self.latency_s)
 
     async def close(self) -> None:
         """Drop the connection, once; what goes wrong there is nobody's concern any more."""

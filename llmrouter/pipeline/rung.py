@@ -105,6 +105,9 @@ def _fitted(call: Call, rung: RungPlan, counter: TokenCounter) -> tuple[tuple[Me
     bounds = [bound for bound in (call.plan.budget.input, call.options.max_context_tokens) if bound is not None]
     if not bounds:
         return call.messages, None, None
+    measured = counter.measure(rung.target, call.messages, call.tools, call.schema)
+    if measured.tokens <= min(bounds):  # nearly always, and then one count is enough
+        return call.messages, None, measured.counted
     from llmrouter.policy.overflow import fit
 
     def count(messages: Any) -> int:

@@ -19,6 +19,7 @@ from llmrouter.pipeline.flight import Crashed, Flight, Gone, Landed
 from llmrouter.pipeline.reading import Reading
 from llmrouter.pipeline.rung import Prepared
 from llmrouter.pipeline.runtime import END, End
+from llmrouter.policy.leases import Lease
 from llmrouter.types import Done, Event, Reasoning, Response, Restart, Text, ToolCallDelta
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class StreamCore:
         self._call = call
         self._walk: Walk[Prepared] | None = None
         self._reading: Reading | None = None
-        self._leading: dict[str, Flight[Answer]] = {}  # one, or two while a hedge runs
+        self._leading: dict[str, tuple[Flight[Answer], Lease | None]] = {}  # one, or two while a hedge runs
         self._pending: deque[Event] = deque()
         self.response: Response[Any] | None = None
         self.ended = False
@@ -115,13 +116,28 @@ class StreamCore:
         while True:
             leads, flight = pipeline.flights.join(key, owner)
             if leads:
-                self._leading[key] = flight
-                return None
+                return await self._leads(walk, prepared, key, flight)
             if flight.owner == owner:
                 return None
             answer = await pipeline.follow(walk, prepared, flight)
             if answer is not None:
                 return pipeline.replayed(walk, prepared, answer, reason="shared")
+
+    async def _leads(
+        self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]
+    ) -> Response[Any] | None:
+        """Lead a flight: None, and this stream asks; or the answer that another process has just got."""
+        self._leading[key] = flight, None
+        try:
+            found = await self._pipeline.elsewhere(walk, prepared, key)
+        except BaseException:
+            self._land(prepared, Gone())
+            raise
+        if isinstance(found, Answer):
+            self._land(prepared, Landed(found))
+            return self._pipeline.replayed(walk, prepared, found, reason="shared")
+        self._leading[key] = flight, found
+        return None
 
     async def _read(self, walk: Walk[Prepared], reading: Reading) -> None:
         """Read on: the next deltas, or the end; a break is handled as `on_break` says."""
@@ -138,7 +154,7 @@ class StreamCore:
         await self._pipeline.runtime.protect(reading.close())
         self._reading = None
         answer = self._pipeline.asking.accept(walk, reading.prepared, received, reading.admission)
-        self._pipeline.remember(self._call, reading.prepared, answer)
+        self._remember(reading.prepared, answer)
         self._land(reading.prepared, Landed(answer))
         self._finish(self._pipeline.response(walk, reading.prepared, answer))
 
@@ -182,9 +198,17 @@ class StreamCore:
             self._pipeline.answered(self._walk, response)
 
     def _land(self, prepared: Prepared, outcome: Landed[Answer] | Crashed | Gone) -> None:
-        flight = self._leading.pop(prepared.key, None) if prepared.key is not None else None
-        if flight is not None and prepared.key is not None:
+        if prepared.key is not None and prepared.key in self._leading:
+            flight, lease = self._leading.pop(prepared.key)
+            self._pipeline.give_back(lease)
             self._pipeline.flights.land(prepared.key, flight, outcome)
+
+    def _remember(self, prepared: Prepared, answer: Answer) -> None:
+        """Write the answer to the cache, which takes over the lease on asking for it."""
+        flight, lease = self._leading.get(prepared.key or "", (None, None))
+        left = self._pipeline.remember(self._call, prepared, answer, lease)
+        if flight is not None and prepared.key is not None:
+            self._leading[prepared.key] = flight, left
 
     async def _discard(self, lost: Reading | Response[Any]) -> None:
         """Drop what a hedge won too late."""
@@ -204,7 +228,9 @@ class StreamCore:
             self._pipeline.asking.abandon(self._walk, reading, outcome, error)
             await self._pipeline.runtime.protect(reading.close())
         while self._leading:
-            self._pipeline.flights.land(*self._leading.popitem(), Gone())
+            key, (flight, lease) = self._leading.popitem()
+            self._pipeline.give_back(lease)
+            self._pipeline.flights.land(key, flight, Gone())
         if self._walk is not None:
             self._pipeline.unanswered(self._walk, outcome, error)
 

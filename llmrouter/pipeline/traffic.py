@@ -1,0 +1,90 @@
+"""What the calls of a router know of its targets, together and with other processes: breakers, pace, latency, turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llmrouter.pipeline.guard import Guard, Result, Settle
+from llmrouter.pipeline.guarding import BreakerGuard, LimitGuard
+from llmrouter.policy.breaker import Breaker, BreakerState
+from llmrouter.policy.learned import Learned
+from llmrouter.policy.leases import Leases
+from llmrouter.policy.limits import Limiter
+from llmrouter.policy.select import Facts, Latencies, affinity, next_turn, order
+from llmrouter.policy.shared import SharedState, key_of
+
+if TYPE_CHECKING:
+    from llmrouter.pipeline.call import Call
+    from llmrouter.pipeline.plan import RoutePlan
+    from llmrouter.pipeline.rung import Ready
+    from llmrouter.tokens.counter import TokenCounter
+
+
+class LatencyGuard:
+    """Refuses nobody: takes the time of each attempt, for `strategy: fastest`."""
+
+    def __init__(self, latencies: Latencies) -> None:
+        self._latencies = latencies
+
+    def admit(self, call: Call, prepared: Ready, now: float, *, last_resort: bool) -> Settle | None:
+        """See Guard."""
+        del last_resort
+        if call.plan.strategy != "fastest":
+            return None
+        target = prepared.rung.target
+
+        def settle(result: Result) -> None:
+            ended = time.monotonic()
+            if result.error is None:
+                seconds = result.latency_s if result.latency_s is not None else ended - now
+                self._latencies.answered(target, seconds, ended)
+            elif isinstance(result.error, Exception):
+                self._latencies.failed(target, ended - now, ended)
+
+        return settle
+
+
+class Traffic:
+    """Decides which rung a call starts with, and gives the guards of targets; other processes share `state`."""
+
+    def __init__(self, state: SharedState, counter: TokenCounter) -> None:
+        self._state, self._counter = state, counter
+        self.breaker = Breaker(state)
+        self.leases = Leases(state)
+        self._latencies = Latencies()
+        self.guards: tuple[Guard, ...] = (
+            BreakerGuard(self.breaker, lambda _call, ready: ready.rung.circuit),
+            LimitGuard(Limiter(state), Learned(), lambda _call, ready: ready.rung.pace, counter),
+            LatencyGuard(self._latencies),
+        )
+
+    def order(self, call: Call) -> tuple[int, ...] | None:
+        """Return the order in which `call` goes through its chain; None: as the file has it."""
+        plan = call.plan
+        if plan.strategy == "priority" or len(plan.rungs) < 2:
+            return None
+        return order(plan.strategy, plan.rungs, self._facts(call), self._latencies, time.monotonic())
+
+    def _facts(self, call: Call) -> Facts:
+        plan, now = call.plan, time.time()
+        avoid = [index for index, rung in enumerate(plan.rungs) if rung.unusable or self._is_open(plan, index, now)]
+        if plan.strategy == "weighted":
+            return Facts(affinity=affinity(call.options.session, call.messages), avoid=avoid)
+        if plan.strategy == "cheapest":
+            prompt = self._counter.count(plan.rungs[0].target, call.messages, call.tools, call.schema)
+            return Facts(prompt_tokens=prompt.tokens, output_tokens=call.params(plan.rungs[0]).max_tokens, avoid=avoid)
+        return Facts(turn=next_turn(self._state, key_of("turn", plan.name), now), avoid=avoid)
+
+    def _is_open(self, plan: RoutePlan, index: int, now: float) -> bool:
+        return self.breaker.state(plan.rungs[index].circuit, now).phase == "open"
+
+    def states(self, plans: Sequence[RoutePlan]) -> Mapping[str, BreakerState]:
+        """Return the breaker of each target of `plans`, by target."""
+        now = time.time()
+        return {rung.target: self.breaker.state(rung.circuit, now) for plan in plans for rung in plan.rungs}
+
+    def close(self) -> None:
+        """Let go of the shared state; it opens again when it is used."""
+        self._state.close()
