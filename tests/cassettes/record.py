@@ -1,0 +1,73 @@
+"""Record `cassettes/` anew: `python -m tests.cassettes.record`, with the keys of OpenAI, Anthropic and Google set.
+
+With `--emulator` the answers come from aimock instead, and cost nothing: that is what is committed. Names of scenarios
+(`routes/chat`) record those alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import httpx2
+
+from llmrouter.cassettes import transport, use_cassette
+from tests.cassettes.scenarios import SCENARIOS, Scenario
+from tests.servers.aimock import find_aimock
+from tests.worlds import Face
+
+
+def record(scenario: Scenario, environ: Mapping[str, str]) -> None:
+    """Ask as the scenario does, and write its cassette."""
+    face = Face("sync")
+    with use_cassette(scenario.path, "all"), face.router(scenario.source, environ=environ) as router:
+        scenario.play(face, router)
+
+
+@contextmanager
+def surroundings(*, emulator: bool) -> Iterator[Mapping[str, str]]:
+    """Give the environment that says where the providers are, and with which keys."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HOME"] = home  # no cache, no ledger and no learned factor of yours
+        if not emulator:
+            yield os.environ
+            return
+        with find_aimock() as server:
+            names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
+            with redirected(server.url):
+                yield dict.fromkeys(names, "emulator-key")
+
+
+@contextmanager
+def redirected(url: str) -> Iterator[None]:
+    """Send every request to the server at `url`. The routers believe that they ask the provider itself.
+
+    Another `base_url` would not do: a server that is not OpenAI's is spoken to in a more careful dialect.
+    """
+    send, server = transport._SYNC, httpx2.URL(url)
+
+    def handle_request(self: Any, request: httpx2.Request) -> httpx2.Response:
+        request.url = request.url.copy_with(scheme=server.scheme, host=server.host, port=server.port)
+        return send(self, request)
+
+    with patch.object(transport, "_SYNC", handle_request):
+        yield
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Record the scenarios that are named, all if none is."""
+    names = [each for each in arguments if not each.startswith("-")]
+    chosen = [each for each in SCENARIOS if not names or each.name in names]
+    with surroundings(emulator="--emulator" in arguments) as environ:
+        for scenario in chosen:
+            record(scenario, environ)
+            sys.stdout.write(f"{scenario.name}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
