@@ -6,6 +6,7 @@ half a second, as the contract does for the deadline.
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_an_answer_that_trickles_is_bounded_by_the_attempts_limit(
         error = failing(RequestTimeoutError, face, router, "chat")
     assert (error.limit, error.target) == ("attempt", f"first/{protocol.model}")
     assert server.wait_for(lambda s: len(s.early_closes) == 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sdks_are_imported() -> None:
+    """Import every SDK before the clock runs: that takes a second on a busy machine, once in a process."""
+    for name in ("openai", "anthropic", "google.genai"):
+        importlib.import_module(name)
 
 
 @each_protocol
