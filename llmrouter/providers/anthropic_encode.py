@@ -234,7 +234,7 @@ def _trim_prefill(turn: Block) -> None:
     """The API refuses a prefill that ends with white space."""
     last = turn["content"][-1]
     if turn["role"] == "assistant" and last.get("type") == "text":
-        turn["content"][-1] = {**last, "text": last["text"].rstrip()}
+        turn["content"][-1] = {**last, "text": str(last.get("text", "")).rstrip()}
 
 
 def _assistant(message: Message, origin: str, replays: bool) -> list[Block]:
