@@ -295,10 +295,10 @@ async def main():
     print(sum(round(r.cost_usd * 1e9) for r in replies if not isinstance(r, BaseException)))
 asyncio.run(main())
 """
-RUNS = int(os.environ.get("LLMROUTER_SPEND_RUNS", "2"))
+RUNS = int(os.environ.get("LLMROUTER_SPEND_RUNS", "1"))
 
 
-@pytest.mark.timeout(60 * RUNS + 60)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", range(RUNS))
 def test_64_calls_in_4_processes_stay_within_a_dollar(tmp_path: Path, fault_server: FaultServers, number: int) -> None:
     dear = Answer("Here.", input_tokens=10, output_tokens=4500 + number)  # about $0.045 of $0.05
@@ -311,7 +311,7 @@ def test_64_calls_in_4_processes_stay_within_a_dollar(tmp_path: Path, fault_serv
     spent = 0
     for process in processes:
         with process:
-            out, errors = process.communicate(timeout=50)
+            out, errors = process.communicate(timeout=100)
         assert (process.returncode, errors) == (0, "")
         spent += int(out)
     rows = stored(tmp_path / "usage.db")
@@ -326,12 +326,13 @@ Router(json.loads(sys.argv[1])).chat("r", "hello")
 """
 
 
+@pytest.mark.timeout(120)  # a program that imports an SDK takes its time on a busy machine
 def test_a_killed_processs_reservation_holds_until_its_lease_ends(tmp_path: Path, fault_server: FaultServers) -> None:
     server = fault_server(silence(30))
     ledger = {"path": str(tmp_path / "usage.db")}
     config = {**limited((OPENAI, server), timeouts={"total": "90s"}), "ledger": ledger}
     with start(KILLED, json.dumps(config)) as process:
-        assert server.wait_for(lambda it: bool(it.requests), 30)
+        assert server.wait_for(lambda it: bool(it.requests), 90)
         process.kill()
     now = datetime.now(UTC).timestamp()
     period = period_of("day", now)
