@@ -137,9 +137,9 @@ class UsageReport:
         """What the table cannot show."""
         total, found = self.total, []
         if total.unpriced:
-            found.append(f"{total.unpriced:,} attempts have no known price; their cost is not in the table")
+            found.append(f"{_plural(total.unpriced, 'attempt')} of unknown price: their cost is not in the table")
         if total.absorbed:
-            found.append(f"{total.absorbed:,} failed attempts were absorbed: their calls got an answer all the same")
+            found.append(f"{_plural(total.absorbed, 'failed attempt')} absorbed: the call got its answer all the same")
         if total.prompt_cache_nano:
             found.append(f"the providers' prompt caches saved {_usd(total.prompt_cache_nano)}")
         return found

@@ -142,7 +142,7 @@ def test_a_report_is_json_csv_and_a_table() -> None:
     lines = str(told).splitlines()
     assert lines[0].split()[:3] == ["route", "calls", "failed"]
     assert lines[4].startswith("total")
-    assert "1 attempts have no known price" in lines[5]
+    assert "1 attempt of unknown price" in lines[5]
 
 
 def test_a_ledger_that_cannot_be_read_says_so(tmp_path: Path) -> None:
