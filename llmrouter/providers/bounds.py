@@ -90,8 +90,11 @@ class _BoundedStream(httpcore2.NetworkStream):
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
+        self._held = b""  # written, not sent yet
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._held:
+            self.write(b"", timeout)
         limit, interrupt = _clip(timeout, httpcore2.ReadTimeout), _bound.interrupt
         if interrupt is None:
             return self._stream.read(max_bytes, limit)
@@ -102,8 +105,14 @@ class _BoundedStream(httpcore2.NetworkStream):
             interrupt.leave()
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _WRITE_SLICE):
-            piece = buffer[start : start + _WRITE_SLICE]
+        # httpcore writes a request's head, its body and then nothing: sent together, they wake the server up once.
+        waiting = self._held + buffer
+        if buffer and len(waiting) < _WRITE_SLICE:
+            self._held = waiting
+            return
+        self._held = b""
+        for start in range(0, len(waiting), _WRITE_SLICE):
+            piece = waiting[start : start + _WRITE_SLICE]
             self._stream.write(piece, _clip(timeout, httpcore2.WriteTimeout))
 
     def close(self) -> None:
