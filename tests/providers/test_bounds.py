@@ -16,13 +16,13 @@ class Wire(httpcore2.NetworkStream):
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the seam's signature
         self.sent.append(buffer)
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         return b""
 
-    def get_extra_info(self, info: str) -> Any:
+    def get_extra_info(self, info: str) -> Any:  # noqa: ARG002
         return None
 
 
