@@ -54,8 +54,9 @@ class BaseRouter:
         folder = loaded.file(config.cache.dir)
         cache = WriteBehind(DiskCache(folder, config.cache.size_limit))
         counter, state = TokenCounter(Factors(folder)), config.state
-        shared = open_state(None if state is None or state.url is None else state.url.reveal(), folder)
-        self._pipeline = Pipeline(self._runtime, cache, counter, Traffic(shared, counter))
+        shared = None if state is None or state.url is None else open_state(state.url.reveal(), folder)
+        traffic = Traffic(open_state(None, folder), shared, counter)
+        self._pipeline = Pipeline(self._runtime, cache, counter, traffic)
         self._embedding = Embedding(self._pipeline)
         self._accounts = Accounts(self._pipeline)
         self._accounts.use(loaded)

@@ -62,6 +62,8 @@ class Compiled:
         self.endpoints = {name: Endpoint(each.kind, each.base_url) for name, each in settings.items()}
         self.prices = PriceTable(config.prices)
         self.catalogue = Catalogue(self.endpoints, self.prices)
+        # Of a file its path; of a dict what it says, so that two programs with a route of one name keep apart.
+        self._identity = str(loaded.path.resolve()) if loaded.path is not None else repr(config)
         self.plans: Mapping[str, RoutePlan] = {name: self._named(name) for name in config.routes}
         self._ad_hoc = lru_cache(maxsize=_AD_HOC_KEPT)(self._target)
         self._replaced = lru_cache(maxsize=_AD_HOC_KEPT)(self._with_fallbacks)
@@ -174,8 +176,9 @@ class Compiled:
 
     def _pace(self, route_name: str, route: RouteConfig, settings: ProviderSettings) -> Scope:
         entry = self.loaded.config.providers.get(settings.name)
-        of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url)
-        of_route = key_of("pace", "route", str(self.loaded.path), route_name)
+        key = None if settings.api_key is None else settings.api_key.reveal()  # hashed: two keys have two allowances
+        of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url, key)
+        of_route = key_of("pace", "route", self._identity, route_name)
         return Scope.of(
             Subject(f"provider {settings.name}", of_provider, _limits(None if entry is None else entry.limits)),
             Subject(f"route {route_name}", of_route, _limits(route.limits)),

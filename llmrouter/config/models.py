@@ -369,10 +369,10 @@ class LoggingConfig(Section):
 
 
 class StateConfig(Section):
-    """Where limits, breakers and spend are shared between processes."""
+    """Where breakers and limits are shared. Without it, the processes of a machine share limits, and no breakers."""
 
     url: SecretText = Field(
-        default=None, description="Such as redis://localhost:6379/0. Without it, each process alone."
+        default=None, description="redis://localhost:6379/0 for many machines, or file: for the processes of this one."
     )
 
 

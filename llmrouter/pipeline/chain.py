@@ -36,6 +36,7 @@ from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
 from llmrouter.types import Attempt
 
 T = TypeVar("T")
+_SPILL_AFTER_S: Final = 2.0  # the longest wait for room at a target that is not the last
 _SAMPLERS: Final = frozenset({"temperature", "top_p", "seed"})
 
 
@@ -219,10 +220,14 @@ class Walk(Generic[ReadyT]):
     async def admitted(self, ready: ReadyT) -> Admission:
         """Return leave for one attempt, waited for where that fits. Raises what a guard refuses with."""
         while True:
+            rungs_left = self._rungs_left()
+            patience_s = self.deadline.share_s(time.monotonic(), rungs_left)
+            if rungs_left > 1:  # nobody waits long while another rung is idle
+                patience_s = min(patience_s, _SPILL_AFTER_S)
             try:
-                return admit(self._guards, self.call, ready, last_resort=self._rungs_left() <= 1)
+                return admit(self._guards, self.call, ready, last_resort=rungs_left <= 1)
             except BusyError as busy:
-                if busy.wait_s + SHORTEST_ATTEMPT_S > self.deadline.share_s(time.monotonic(), self._rungs_left()):
+                if busy.wait_s + SHORTEST_ATTEMPT_S > patience_s:
                     raise busy.refusal from None
                 wait_s = busy.sleep_s
             await self._runtime.sleep(wait_s)

@@ -14,6 +14,7 @@ from llmrouter.policy.leases import Leases
 from llmrouter.policy.limits import Limiter
 from llmrouter.policy.select import Facts, Latencies, affinity, next_turn, order
 from llmrouter.policy.shared import SharedState, key_of
+from llmrouter.store.state import MemoryState
 
 if TYPE_CHECKING:
     from llmrouter.pipeline.call import Call
@@ -47,16 +48,24 @@ class LatencyGuard:
 
 
 class Traffic:
-    """Decides which rung a call starts with, and gives the guards of targets; other processes share `state`."""
+    """Decides which rung a call starts with, and gives the guards of targets."""
 
-    def __init__(self, state: SharedState, counter: TokenCounter) -> None:
-        self._state, self._counter = state, counter
-        self.breaker = Breaker(state)
-        self.leases = Leases(state)
+    def __init__(self, local: SharedState, shared: SharedState | None, counter: TokenCounter) -> None:
+        """Make the traffic of one router.
+
+        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does, and always the
+        leases on asking, because the cache that they protect is of this machine too. `shared` is what the file names;
+        None: breakers and turns stay in this process, where one program's tests cannot close another's targets.
+        """
+        own = shared or MemoryState()
+        self._states = [local] if shared is None else [local, shared]
+        self._turns, self._counter = own, counter
+        self.breaker = Breaker(own)
+        self.leases = Leases(local)
         self._latencies = Latencies()
         self.guards: tuple[Guard, ...] = (
             BreakerGuard(self.breaker, lambda _call, ready: ready.rung.circuit),
-            LimitGuard(Limiter(state), Learned(), lambda _call, ready: ready.rung.pace, counter),
+            LimitGuard(Limiter(shared or local), Learned(), lambda _call, ready: ready.rung.pace, counter),
             LatencyGuard(self._latencies),
         )
 
@@ -75,7 +84,7 @@ class Traffic:
         if plan.strategy == "cheapest":
             prompt = self._counter.count(plan.rungs[0].target, call.messages, call.tools, call.schema)
             return Facts(prompt_tokens=prompt.tokens, output_tokens=call.params(plan.rungs[0]).max_tokens, avoid=avoid)
-        return Facts(turn=next_turn(self._state, key_of("turn", plan.name), now), avoid=avoid)
+        return Facts(turn=next_turn(self._turns, key_of("turn", plan.name), now), avoid=avoid)
 
     def _is_open(self, plan: RoutePlan, index: int, now: float) -> bool:
         return self.breaker.state(plan.rungs[index].circuit, now).phase == "open"
@@ -87,4 +96,5 @@ class Traffic:
 
     def close(self) -> None:
         """Let go of the shared state; it opens again when it is used."""
-        self._state.close()
+        for state in self._states:
+            state.close()

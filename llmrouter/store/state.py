@@ -194,11 +194,16 @@ def _forgiving_read(step: Callable[[Record, float], T], key: str, backend: Backe
 
 
 def open_state(url: str | None, directory: Path | None) -> SharedState:
-    """Return the state at the Redis `url`; without one, in a file in `directory`; without that, in memory.
+    """Return the state at `url`; without one, in a file in `directory`; without that, in memory.
+
+    A URL is Redis's, or `file:` and a folder, for the processes of this machine; `file:` alone is `directory`.
 
     Touches neither disk nor network until it is used. Raises ConfigError for a URL that is none of Redis's, and when
     the package `redis` is not installed.
     """
+    if url is not None and url.startswith("file:"):
+        folder = url.removeprefix("file://").removeprefix("file:")
+        directory, url = Path(folder) if folder else directory, None
     if url is not None:
         from llmrouter.store.state_redis import RedisBackend
 
