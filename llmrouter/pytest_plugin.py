@@ -136,8 +136,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException as error:
-        if item.stash.get(_USED, None) is not None:
-            raise _shortened(error) from None
+        if item.stash.get(_USED, None) is not None and _is_miss(error):
+            raise error.with_traceback(_own_frames(error)) from None
         raise
     used = item.stash.get(_USED, None)
     if used is not None and used.replaying:
@@ -154,12 +154,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
-def _shortened(error: BaseException) -> BaseException:
-    """Return a miss without the frames of ours and the SDK's, so that its message is what one sees."""
+def _is_miss(error: BaseException) -> bool:
     from llmrouter.cassettes import CassetteMissError
 
-    if not isinstance(error, CassetteMissError):
-        return error
+    return isinstance(error, CassetteMissError)
+
+
+def _own_frames(error: BaseException) -> TracebackType | None:
+    """Return an error's traceback without our frames and the SDK's, so that its message is what one sees."""
     frames, trace = [], error.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
@@ -170,7 +172,7 @@ def _shortened(error: BaseException) -> BaseException:
     shown = None
     for each in reversed(frames):
         shown = TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return error.with_traceback(shown)
+    return shown
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,8 +19,8 @@ providers:
 routes:
   ask: {{ model: {target}, params: {{ max_tokens: 400, temperature: 0.5 }} }}
 """
-FOLDER = Path("cassettes")
-FILE = FOLDER / "asked.yaml"
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
+FILE = Path("cassettes/asked.yaml")
 
 
 def cli(*arguments: str) -> Result:
@@ -34,8 +34,8 @@ def cli(*arguments: str) -> Result:
 def routes(request: pytest.FixtureRequest, fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch) -> str:
     """The text of a routes.yaml, with which `asked.yaml` is recorded and used by a program."""
     protocol: Protocol = request.param
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
-        monkeypatch.setenv(name, "canary-7Xq2-secret-value")
+    for variable in KEYS:
+        monkeypatch.setenv(variable, "canary-7Xq2-secret-value")
     server = fault_server(protocol.reply("Hello from afar."))
     entry = protocol.provider(server.url)
     api = "api: responses" if "api" in entry else ""
@@ -50,8 +50,8 @@ def routes(request: pytest.FixtureRequest, fault_server: FaultServers, monkeypat
     Path("program.py").write_text('use_cassette("cassettes/asked.yaml")\n')
     recorded = cli("record", "ask", "hello", "--cassette", str(FILE))
     assert (recorded.exit_code, recorded.stdout) == (0, "Hello from afar.\n")
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
-        monkeypatch.delenv(name)
+    for variable in KEYS:
+        monkeypatch.delenv(variable)
     return text
 
 
@@ -113,8 +113,8 @@ def test_a_folder_that_is_not_there_exits_2() -> None:
 def test_recording_again_replaces_what_was_asked_and_keeps_the_rest(
     routes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
-        monkeypatch.setenv(name, "canary-7Xq2-secret-value")
+    for variable in KEYS:
+        monkeypatch.setenv(variable, "canary-7Xq2-secret-value")
     for text in ("hello", "another", "hello"):
         cli("record", "ask", text, "--cassette", str(FILE))
     assert FILE.read_text().count("- route: ask") == 2

@@ -49,7 +49,7 @@ def run(project: Path) -> Pytest:
     """Run pytest in the project; `environment` adds variables to one that has no key."""
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "--color=no", *arguments]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", *arguments]
         return subprocess.run(
             command,
             cwd=project,
