@@ -18,8 +18,10 @@ from llmrouter.cli.doctor import doctor
 from llmrouter.cli.explain import explain
 from llmrouter.cli.importing import import_file
 from llmrouter.cli.init import init
+from llmrouter.cli.prices import prices
 from llmrouter.cli.record import record
 from llmrouter.cli.schema import schema
+from llmrouter.cli.usage import usage
 
 app = typer.Typer(
     help="Named LLM routes in a YAML file: fallbacks, retries, budgets, caching and prices, behind one call.",
@@ -31,11 +33,12 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,  # plain, and faster, in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, check, explain, routes, models, schema, init, record):
+for command in (chat, check, explain, routes, models, usage, schema, init, record):
     app.command()(command)
 app.command("import")(import_file)
 app.command()(doctor)
 app.add_typer(cache, name="cache")
+app.add_typer(prices, name="prices")
 app.add_typer(cassettes, name="cassettes")
 
 

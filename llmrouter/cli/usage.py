@@ -1,0 +1,74 @@
+"""`llmrouter usage`: calls, tokens and money, from the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from llmrouter.cli.opening import opened
+from llmrouter.cli.outcome import reported
+from llmrouter.cli.output import tell, write, write_table
+from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
+from llmrouter.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from llmrouter.usage import UsageReport
+
+_BAR: Final = 30  # characters of the longest bar
+
+
+def usage(
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUP",
+            help="hour, day, week, month (in UTC), route, target, model, provider, outcome, or tag:NAME.",
+        ),
+    ] = "day",
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="A date such as 2026-11-20, or how long ago, such as 7d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="The end, as --since; not included.")] = None,
+    route: Annotated[str | None, typer.Option(metavar="NAME", help="Of this route only.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the cost, or where nothing cost, the calls.")] = False,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    routes: RoutesFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show what was used and paid: calls, attempts, tokens, cost, cache hits and latency."""
+    with reported(verbose=verbose), opened(routes) as router:
+        if as_json and as_csv:
+            raise InvalidRequestError("choose one of --json and --csv")
+        told = router.usage(since, until, by, route=route)
+        if as_json:
+            write(told.to_json() + "\n")
+        elif as_csv:
+            write(told.to_csv())
+        elif plot:
+            write_table((by, "cost" if told.total.cost_nano else "calls", ""), bars(told))
+        else:
+            _table(told)
+        if not told.rows:
+            tell("nothing was recorded in that time")
+
+
+def _table(told: UsageReport) -> None:
+    header, *rows = told.table
+    write_table(header, rows, frozenset(header[1:]))
+    for note in told.notes:
+        tell(note)
+
+
+def bars(told: UsageReport) -> list[tuple[str, str, str]]:
+    """Return each group with its cost, or calls where nothing cost anything, as a number and as a bar."""
+    from llmrouter.units import show_usd
+
+    costly = told.total.cost_nano > 0
+    sizes = [row.cost_nano if costly else row.calls for row in told.rows]
+    most = max(sizes, default=0) or 1
+    return [
+        (row.key, show_usd(row.cost_usd) if costly else f"{row.calls:,}", "█" * round(_BAR * size / most))
+        for row, size in zip(told.rows, sizes, strict=True)
+    ]
