@@ -78,7 +78,7 @@ def _engine(url: str) -> Any:
         raise ConfigError("ledger.url needs SQLAlchemy and psycopg: pip install 'llmrouter[postgres]'") from None
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:  # its message would show the URL, and with it the password
+    except (exc.ArgumentError, ValueError):  # its message would show the URL, and with it the password
         parsed = None
     if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigError("ledger.url is not a PostgreSQL address, such as postgresql://user@host:5432/name")
