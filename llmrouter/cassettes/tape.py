@@ -20,6 +20,11 @@ from llmrouter.types import EMPTY
 
 Piece: TypeAlias = tuple[float, bytes]  # a piece of a body, and the seconds since the one before it
 carrying: Final[ContextVar[bool]] = ContextVar("llmrouter_carrying", default=False)  # a request is already ours
+# Where tokens come from: a replay needs none, and they are not for a file.
+_SIGN_IN: Final = frozenset(
+    ("oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com", "metadata.google.internal",
+     "169.254.169.254", "login.microsoftonline.com", "sts.amazonaws.com")
+)  # fmt: skip
 _STREAMS: Final = ("text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson")
 
 
@@ -131,8 +136,11 @@ class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
             recording.end()
 
     def _ignored(self, request: Any) -> bool:
+        host = urlsplit(request.uri).hostname
+        if host in _SIGN_IN and not self.replays:
+            return True
         # What is on its way through httpx comes by a second time where aiohttp does the carrying underneath.
-        return carrying.get() or urlsplit(request.uri).hostname in self._ignore_hosts
+        return carrying.get() or host in self._ignore_hosts
 
     def _scrubbed_request(self, request: Any) -> Any:
         if self._ignored(request):

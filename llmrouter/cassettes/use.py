@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
@@ -101,7 +103,7 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
         self._path, self._mode = Path(path), _checked(mode, "mode")
         self._cache, self._repeats, self._realtime, self._keep = cache, repeats, realtime, keep
         self._fault, self._ignore_hosts, self._rerecord = fault, ignore_hosts, rerecord
-        self._open: list[ExitStack] = []
+        self._open: list[_Entered] = []
 
     def __enter__(self) -> Cassette:
         mode = _checked(os.environ.get(MODE_VARIABLE) or self._mode, MODE_VARIABLE)
@@ -109,7 +111,7 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
             tape = opening.enter_context(self._vcr(mode))
             opening.callback(tape.finish)
             self._play(tape, opening)
-            self._open.append(opening.pop_all())
+            self._open.append(_entered(opening.pop_all()))
         return Cassette(self._path, mode, tape)
 
     def _play(self, tape: Tape, opening: ExitStack) -> None:
@@ -144,7 +146,8 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open.pop().__exit__(kind, error, traceback)
+        del kind, error, traceback  # what was recorded is kept, whatever happened: it was paid for
+        _left(self._open.pop())
 
     async def __aenter__(self) -> Cassette:
         return self.__enter__()
@@ -171,6 +174,36 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
                 return function(*args, **options)
 
         return cast("F", called)
+
+
+@dataclass(slots=True, eq=False)
+class _Entered:
+    """What is to be undone when a cassette is no longer used."""
+
+    undo: ExitStack
+    left: bool = False
+
+
+_all: list[_Entered] = []
+_guard = threading.Lock()
+
+
+def _entered(undo: ExitStack) -> _Entered:
+    found = _Entered(undo)
+    with _guard:
+        _all.append(found)
+    return found
+
+
+def _left(entered: _Entered) -> None:
+    """Undo a cassette's patches, but never before those that were put on top of them: two tasks may overlap."""
+    entered.left = True
+    done = []
+    with _guard:
+        while _all and _all[-1].left:
+            done.append(_all.pop())
+    for each in done:
+        each.undo.close()
 
 
 def _checked(mode: str, name: str) -> str:

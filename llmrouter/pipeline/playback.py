@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from llmrouter.providers.base import Provider
+from llmrouter.providers.base import Provider, ProviderSettings
 from llmrouter.types import Secret
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _INSTANT_S: Final = 0.01  # not zero: what waits for a limit to have room again asks over and over
 _STAND_IN: Final = "replayed"  # where an SDK insists on a credential; no request with it leaves the process
+_SIGN_IN: Final = {"azure", "bedrock", "vertex"}  # without a key these look for a login, or sign each request
 _NO_PART_OF_THE_REQUEST: Final = {"timeout", "deadline", "cache", "metadata"}
 
 
@@ -95,17 +96,24 @@ def note(call: Call, rung: RungPlan) -> None:
 
 def connectable(provider: Provider) -> Provider:
     """Return a provider that can open its client: `provider`, or its like with what is missing made up in a replay."""
-    if not replaying() or provider.unusable() is None:
+    settings = provider.settings
+    signs_in = settings.kind in _SIGN_IN and not (settings.api_key or settings.token)
+    if not replaying() or (provider.unusable() is None and not signs_in):
         return provider
     from llmrouter.providers import registry
 
-    settings = provider.settings
-    return registry.create(
-        replace(
-            settings,
-            api_key=settings.api_key or Secret(_STAND_IN),
-            api_version=settings.api_version or (_STAND_IN if settings.kind == "azure" else None),
-            base_url=settings.base_url or ("https://provider.invalid" if settings.kind == "azure" else None),
-            region=settings.region or ("us-east-1" if settings.kind == "bedrock" else None),
-        )
-    )
+    return registry.create(replace(settings, **_made_up(settings)))
+
+
+def _made_up(settings: ProviderSettings) -> dict[str, Any]:
+    """Return stand-ins for what an SDK insists on, and does not have."""
+    secret = Secret(_STAND_IN)
+    if settings.kind == "vertex":
+        return {"token": secret, "project": settings.project or _STAND_IN}
+    found: dict[str, Any] = {"api_key": settings.api_key or secret}
+    if settings.kind == "azure":
+        found["base_url"] = settings.base_url or "https://provider.invalid"
+        found["api_version"] = settings.api_version or _STAND_IN
+    elif settings.kind == "bedrock":
+        found["region"] = settings.region or "us-east-1"
+    return found

@@ -256,3 +256,26 @@ def test_unused_recordings_are_listed(face: Face, fault_server: FaultServers) ->
     with use_cassette(FILE) as cassette, face.router(config) as router:
         face.chat(router, "r", "hello")
     assert cassette.unused == ("POST /v1/chat/completions (route r, target openai/gpt-6-luna)",)
+
+
+@pytest.mark.parametrize(
+    "target", ["azure/a-deployment", "bedrock/anthropic.claude-haiku-5-5-v1:0", "vertex/gemini-3.8-flash"]
+)
+def test_a_cloud_is_asked_without_signing_in(face: Face, target: str) -> None:
+    pytest.importorskip("boto3" if target.startswith("bedrock") else "httpx2")
+    missed = pytest.raises(CassetteMissError, match=r"there is nothing on it")
+    with use_cassette("none.yaml"), face.router({"version": 1}) as router, missed:
+        face.chat(router, target, "hello")
+
+
+def test_cassettes_that_overlap_leave_nothing_patched() -> None:
+    import httpx2
+
+    before = httpx2.HTTPTransport.handle_request, httpx2.AsyncHTTPTransport.handle_async_request
+    first, second = use_cassette("first.yaml"), use_cassette("second.yaml")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert (httpx2.HTTPTransport.handle_request, httpx2.AsyncHTTPTransport.handle_async_request) == before
+    assert not playback.in_use()
