@@ -101,52 +101,17 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-PARAMS = st.dictionaries(
-    st.sampled_from(
-        [
-            "model",
-            "api_base",
-            "rpm",
-            "weight",
-            "temperature",
-            "stop",
-            "timeout",
-            "extra_body",
-            "thinking",
-            "order",
-            "extra_headers",
-            "organization",
-            "max_retries",
-            "reasoning_effort",
-            "max_budget",
-            "n",
-            "api_version",
-        ]
-    ),
-    VALUES,
-    max_size=6,
-)
-SETTINGS = st.dictionaries(
-    st.sampled_from(
-        [
-            "fallbacks",
-            "num_retries",
-            "timeout",
-            "allowed_fails",
-            "cooldown_time",
-            "retry_policy",
-            "model_group_alias",
-            "retry_after",
-            "context_window_fallbacks",
-            "default_fallbacks",
-            "cache",
-            "cache_params",
-            "routing_strategy",
-        ]
-    ),
-    VALUES,
-    max_size=5,
-)
+PARAM_NAMES = [
+    "model", "api_base", "rpm", "weight", "temperature", "stop", "timeout", "extra_body", "thinking", "order",
+    "extra_headers", "organization", "max_retries", "reasoning_effort", "max_budget", "n", "api_version",
+]  # fmt: skip
+SETTING_NAMES = [
+    "fallbacks", "num_retries", "timeout", "allowed_fails", "cooldown_time", "retry_policy",
+    "model_group_alias", "retry_after", "context_window_fallbacks", "default_fallbacks", "cache",
+    "cache_params", "routing_strategy",
+]  # fmt: skip
+PARAMS = st.dictionaries(st.sampled_from(PARAM_NAMES), VALUES, max_size=6)
+SETTINGS = st.dictionaries(st.sampled_from(SETTING_NAMES), VALUES, max_size=5)
 
 
 @given(st.lists(st.tuples(TEXTS, PARAMS), min_size=1, max_size=3), SETTINGS, SETTINGS)
