@@ -172,6 +172,8 @@ class Turn:
         if not isinstance(text, str) or not part.keys() <= _PLAIN_KEYS:
             self._kept()
             self._parts.append(part)
+        elif not text:
+            return  # it says nothing, and Vertex refuses to have it back
         elif self._run and self._run_thought == part.get("thought"):
             self._run.append(text)
         else:

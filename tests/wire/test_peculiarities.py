@@ -17,6 +17,7 @@ from llmrouter.errors import (
 )
 from llmrouter.providers.anthropic_messages import MessagesCodec
 from llmrouter.providers.base import WireReply
+from llmrouter.providers.google_genai import GoogleCodec
 from llmrouter.providers.openai_chat import ChatCodec
 from llmrouter.providers.openai_dialect import COMPATIBLE
 from llmrouter.providers.openai_responses import ResponsesCodec
@@ -25,6 +26,7 @@ from llmrouter.types import Completion, Message, Request, Text, Usage
 CHAT = ChatCodec("chat", COMPATIBLE)
 RESPONSES = ResponsesCodec("responses")
 MESSAGES = MessagesCodec("messages")
+GEMINI = GoogleCodec("gemini")
 
 
 def _chat(message: dict[str, Any], finish: str = "stop", **more: Any) -> Completion:
@@ -221,3 +223,16 @@ def test_a_fallback_of_the_provider_is_billed_at_each_models_own_price() -> None
         )
     )
     assert answer.usage == Usage(408, 0, others=(("claude-b", Usage(100, 10)), ("claude-b", Usage(412, 264))))
+
+
+# ------------------------------------------------------------------------------------------------ Gemini
+
+
+def test_an_empty_piece_of_text_does_not_go_back() -> None:
+    call = {"functionCall": {"name": "clock", "args": {}}, "thoughtSignature": "c2ln"}
+    counts = {"promptTokenCount": 1, "totalTokenCount": 1}
+    decoder = GEMINI.decoder({})
+    for part, more in ((call, {}), ({"text": ""}, {"finishReason": "STOP"})):
+        candidate = {"content": {"role": "model", "parts": [part]}, **more}
+        decoder.feed(_sse({"candidates": [candidate], "usageMetadata": counts, "responseId": "1"}))
+    assert decoder.finish().message.private_for("gemini") == {"role": "model", "parts": [call]}
