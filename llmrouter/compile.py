@@ -6,7 +6,7 @@ import difflib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +64,9 @@ class Compiled:
         self.catalogue = Catalogue(self.endpoints, self.prices)
         # Of a file its path; of a dict what it says, so that two programs with a route of one name keep apart.
         self._identity = str(loaded.path.resolve()) if loaded.path is not None else repr(config)
+        # Looked up once, however many routes name a target.
+        self._list_price = lru_cache(maxsize=_AD_HOC_KEPT)(partial(Bill, self.prices))
+        self._info = lru_cache(maxsize=_AD_HOC_KEPT)(self.catalogue.model_info)
         self.plans: Mapping[str, RoutePlan] = {name: self._named(name) for name in config.routes}
         self._ad_hoc = lru_cache(maxsize=_AD_HOC_KEPT)(self._target)
         self._replaced = lru_cache(maxsize=_AD_HOC_KEPT)(self._with_fallbacks)
@@ -202,8 +205,9 @@ class Compiled:
         provider = self.provider(name, rung.api)
         settings = provider.settings
         overrides = {target: rung.prices} if rung.prices is not None else dict(route.prices)
-        bill = Bill(self.prices, target, settings.kind, settings.base_url, overrides)
-        info = self.catalogue.model_info(target)
+        price_at = self._list_price if not overrides else partial(Bill, self.prices, overrides=overrides)
+        bill = price_at(target, settings.kind, settings.base_url)
+        info = self._info(target)
         retry, entry = rung.retry, self.loaded.config.providers.get(name)
         return RungPlan(
             target=target,
@@ -246,7 +250,9 @@ class Bill:
 
     __slots__ = ("_look_up", "_prices", "_target", "_until", "price")
 
-    def __init__(self, prices: PriceTable, target: str, kind: str, base_url: str | None, overrides: Any) -> None:
+    def __init__(
+        self, prices: PriceTable, target: str, kind: str, base_url: str | None, overrides: Any = EMPTY
+    ) -> None:
         self._prices, self._target = prices, target
         self._look_up = {"kind": kind, "base_url": base_url, "overrides": overrides}
         self._resolve()
