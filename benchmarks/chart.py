@@ -1,0 +1,57 @@
+"""The README's chart, from the numbers of one run. Needs matplotlib (the extra `bench`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_OURS: Final = "#1f6feb"
+_OTHERS: Final = "#b6bfc9"
+
+
+def draw(run: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `performance.svg` and `performance.png` to `folder`."""
+    import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
+
+    plt.rcParams.update(
+        {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
+    )
+    figure, axes = plt.subplots(1, 3, figsize=(11, 2.9), layout="constrained")
+    one = {name: each["median_ms"] for name, each in run["one call"].items()}
+    crowd = {name: each["calls_per_s"] for name, each in run["many at once"]["64"].items()}
+    stream = {name: each["median_ms"] for name, each in run["stream of 200"].items()}
+    _bars(
+        axes[0],
+        "One call, ms (less is better)",
+        one,
+        ("openai SDK", "llmrouter, openai, no cache", "llmrouter, openai"),
+    )
+    wanted = ("openai SDK", "LiteLLM Router", "llmrouter, openai, no cache")
+    _bars(axes[1], "64 calls at once, calls/s (more is better)", crowd, wanted)
+    _bars(
+        axes[2],
+        "Stream of 200 chunks, ms (less is better)",
+        stream,
+        ("openai SDK", "httpx2, raw lines", "llmrouter, openai"),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "performance.svg", folder / "performance.png"]
+    for path in paths:
+        figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else {})
+    plt.close(figure)
+    return paths
+
+
+def _bars(axis: Any, title: str, values: Mapping[str, float], names: tuple[str, ...]) -> None:
+    shown = [name for name in names if name in values][::-1]
+    colours = [_OURS if name.startswith("llmrouter") else _OTHERS for name in shown]
+    bars = axis.barh(shown, [values[name] for name in shown], color=colours)
+    axis.bar_label(bars, fmt="%.3g", padding=3)
+    axis.set_title(title, loc="left", fontsize=9)
+    axis.margins(x=0.15)
+    axis.set_xticks([])
+    axis.spines[["top", "bottom"]].set_visible(False)
