@@ -140,6 +140,8 @@ class _Writer:
             self._awake.clear()  # before the queue is emptied: a row that comes meanwhile wakes us again
             self.write()
             if self._stopping.is_set():
+                with self.io:
+                    self._store.close()
                 return
 
     def write(self, *, at_last: bool = False) -> None:

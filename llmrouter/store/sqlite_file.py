@@ -31,6 +31,13 @@ A migration may only add what older programs can do without: they go on writing 
 """
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself when it is collected, without the ResourceWarning that Python 3.13 has for that."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class SqliteFile:
     """A file that is opened at its first use. One thread at a time: whoever has one guards it with a lock."""
 
@@ -86,7 +93,13 @@ class SqliteFile:
         finally:
             os.close(descriptor)
         self._pid, self._identity = os.getpid(), (found.st_dev, found.st_ino)
-        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy_s,
+            isolation_level=None,
+            check_same_thread=False,  # whoever uses it holds the lock of its owner
+            factory=_Connection,
+        )
         try:
             _set_up(connection, self._migrations)
         except BaseException:
