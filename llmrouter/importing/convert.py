@@ -42,7 +42,7 @@ def convert(text: str, name: str) -> Imported:
     converter = litellm if form == "litellm" else portkey
     converter.fill(draft, hidden, name)
     _repair(draft)
-    if not draft.routes:
+    if not draft.data.keys() & {"providers", "routes"}:
         told = [Problem(str(note), file=name) for note in notes]
         raise ConfigError([Problem("there is no model in it that could be imported", file=name), *told])
     title = f"Made by `llmrouter import` from {_PROGRAM[form]}. Compare it with the report that came with it."

@@ -22,6 +22,12 @@ _STRATEGIES: Final[Mapping[str, str]] = {
 }
 _NOT_THE_SAME: Final = frozenset({"least-busy", "usage-based-routing", "usage-based-routing-v2"})
 _PROXY: Final = "is the proxy's own; llmrouter is a library and has no server, users or virtual keys: left out"
+_SECTIONS: Final[Mapping[str, str]] = {
+    "guardrails": "check messages and answers in your code, around the call",
+    "callback_settings": "use `logging:` (one line per call), `llmrouter usage`, or wrap the call in your code",
+    "prompts": "keep prompts in your code, or as `system` of a route",
+    **dict.fromkeys(("mcp_servers", "search_tools", "vector_store_registry", "files_settings", "agents"), _PROXY),
+}
 _GENERAL: Final[Mapping[str, str]] = {
     "max_parallel_requests": "write `limits: { concurrency }` on a provider or a route",
     "global_max_parallel_requests": "write `limits: { concurrency }` on each provider",
@@ -47,7 +53,7 @@ def fill(draft: Draft, data: Mapping[str, Any], name: str) -> None:
         source.note("set it in the environment, or in `.env` beside the routes file", "environment_variables", variable)
     for file in source.items("include"):
         source.note(f"import {file} by itself, and put the two together", "include")
-    source.report_rest()
+    source.report_rest(_SECTIONS)
 
 
 def _credentials(source: Section) -> dict[str, Mapping[str, Any]]:

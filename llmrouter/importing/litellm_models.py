@@ -58,6 +58,7 @@ _PARAM_ADVICE: Final[Mapping[str, str]] = {
         ),
         _ENVIRONMENT,
     ),
+    "ssl_verify": "set `ca_bundle` on the provider to trust certificates of your own",
     "azure_ad_token": "set AZURE_OPENAI_AD_TOKEN in the environment",
 }
 _INFO_ADVICE: Final[Mapping[str, str]] = {
@@ -65,6 +66,7 @@ _INFO_ADVICE: Final[Mapping[str, str]] = {
     "supported_environments": "keep one routes file per environment, and choose with LLMROUTER_ROUTES",
     "max_tokens": "windows are known for the usual models; a bound of your own is the route's `token_budget`",
     "max_input_tokens": "windows are known for the usual models; a bound of your own is `token_budget: { input }`",
+    "access_groups": "there are no users here; keep one routes file per group of callers",
     "max_output_tokens": "a bound of your own is `params: { max_tokens }` or `token_budget: { output }`",
 }
 
@@ -97,7 +99,7 @@ def _deployment(draft: Draft, entry: Section, credentials: Mapping[str, Mapping[
         entry.note("needs a `model_name` and a `litellm_params.model` in the file itself; left out")
         return None
     if "*" in model or "*" in group:
-        entry.note(f"a wildcard needs no route: call a target such as {_example(model)} directly")
+        _wildcard(draft, entry, params, model, custom)
         return None
     mode = info.text("mode")
     if mode is not None and mode not in _MODES:
@@ -112,10 +114,10 @@ def _deployment(draft: Draft, entry: Section, credentials: Mapping[str, Mapping[
     target = f"{provider}/{name}".replace("${", "$${")
     draft.price(target, _price(params, info))
     rung = {"model": target} | ({"api": api} if api else {}) | _rung(params)
-    params.report_rest(_PARAM_ADVICE)
     made = Deployment(
         group, rung, entry, _id(info), params.number("order"), _shares(entry, params), info.text("description")
     )
+    params.report_rest(_PARAM_ADVICE)
     info.report_rest(_INFO_ADVICE)
     entry.report_rest()
     return made
@@ -131,9 +133,14 @@ def _with_credentials(params: Section, credentials: Mapping[str, Mapping[str, An
     return Section({**credentials.get(name, {}), **own}, params.path, params.notes)
 
 
-def _example(model: str) -> str:
-    kind = KINDS.get(model.partition("/")[0], "openai")
-    return {"anthropic": "anthropic/claude-haiku-5-5", "google": "google/gemini-3.8-flash"}.get(kind, f"{kind}/MODEL")
+def _wildcard(draft: Draft, entry: Section, params: Section, model: str, custom: str | None) -> None:
+    """Keep the provider of a wildcard: any of its models can be asked as a target, without a route."""
+    if model == "*":
+        entry.note("a wildcard needs no route: call any target directly, such as openai/gpt-6-luna")
+        return
+    kind, _, _ = _split(model, custom, params)
+    provider = draft.provider(kind, _entry(draft, kind, params, _limits(entry, params)))
+    entry.note(f"a wildcard needs no route: call a target such as {provider}/MODEL directly")
 
 
 def _split(model: str, custom: str | None, params: Section) -> tuple[str, str, str | None]:
@@ -176,8 +183,15 @@ def _entry(draft: Draft, kind: str, params: Section, limits: Mapping[str, Any]) 
         "api_key": draft.secret(params.value("api_key"), key, params, "api_key"),
         "api_version": draft.text(params.value("api_version"), f"{kind}_API_VERSION".upper(), params, "api_version"),
         "organization": _organization(draft, params),
-        "project": draft.text(params.value("vertex_project"), "GOOGLE_CLOUD_PROJECT", params, "vertex_project"),
-        "region": draft.text(params.value("aws_region_name", "vertex_location"), "REGION", params, "aws_region_name"),
+        "project": draft.text(
+            params.value("vertex_project", "vertex_ai_project"), "GOOGLE_CLOUD_PROJECT", params, "vertex_project"
+        ),
+        "region": draft.text(
+            params.value("aws_region_name", "region_name", "vertex_location", "vertex_ai_location"),
+            "REGION",
+            params,
+            "aws_region_name",
+        ),
         "headers": _headers(draft, kind, params),
         "limits": dict(limits),
         "spend_limit": _spend_limit(params),

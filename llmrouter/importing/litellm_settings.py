@@ -60,14 +60,10 @@ class Settings:
 
     def fallbacks_of(self, group: str) -> Iterator[str]:
         """Give the groups that follow `group`: for every error, then for too long prompts, then for blocked ones."""
-        maps = self._maps
-        yield from (
-            (name for name, _, _ in maps["fallbacks"].get(group, ()))
-            if group in maps["fallbacks"]
-            else (name for name in self._default if name != group)
-        )
-        for kind in _KINDS[1:]:
-            yield from (name for name, _, _ in maps[kind].get(group, ()))
+        if group not in self._maps["fallbacks"]:
+            yield from (name for name in self._default if name != group)
+        for entries in self._maps.values():
+            yield from (name for name, _, _ in entries.get(group, ()))
 
     def named(self) -> Iterator[tuple[str, tuple[str | int, ...], Section]]:
         """Give every group that a fallback names, with its place."""
@@ -212,7 +208,8 @@ def _cache(draft: Draft, module: Section) -> None:
         return
     kind, ttl = params.text("type") or "local", params.number("ttl", "default_in_memory_ttl", "default_in_redis_ttl")
     off = params.text("mode") == "default_off"
-    params.note(f"the cache is a folder of this machine, not {kind}", "type") if kind != "local" else None
+    if kind != "local":
+        params.note(f"the cache is a folder of this machine, not {kind}", "type")
     if "semantic" in kind:
         params.note("only the same request is answered from the cache, never a similar one", "type")
     if off or not wanted:

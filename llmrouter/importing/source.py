@@ -62,7 +62,7 @@ _SECRET_KEYS: Final = re.compile(
     r"key|token|secret|password|passwd|authorization|credentials?|cookie|service_account(?:_json)?", re.IGNORECASE
 )
 _SECRET_SHAPES: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:sk|gsk|xai|hf|pplx|r8|pk)[-_][A-Za-z0-9_-]{3,}|AIza[\w-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    r"(?<![A-Za-z0-9-])(?:sk-[A-Za-z0-9_-]{3,}|(?:gsk_|hf_|r8_|xai-|pplx-)[A-Za-z0-9]{8,}|AIza[\w-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|ya29\.[\w-]+|eyJ[\w-]+)|(?i:bearer|basic)\s+[\w.~+/=-]{6,}|://[^/@\s]+@"
 )
 _NO_KEYS: Final = frozenset(

@@ -65,7 +65,7 @@ class _Writer:
             yield f"{head} *{self._anchors[value.name]}"
             return
         inline = None if self._is_open(value, place) else self._inline(value)
-        if inline is not None and len(head) + 1 + len(inline) <= _WIDTH:
+        if inline is not None and (len(head) + 1 + len(inline) <= _WIDTH or not isinstance(value, Mapping | list)):
             yield f"{head} {inline}"
         elif isinstance(value, Mapping):
             yield head

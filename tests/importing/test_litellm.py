@@ -169,6 +169,14 @@ def test_what_is_no_chat_and_no_name_is_left_out() -> None:
 # ------------------------------------------------------------------------------------------------ one thing each
 
 
+def test_a_wildcard_keeps_its_provider() -> None:
+    made = convert(
+        "model_list: [{ model_name: 'azure/*', litellm_params: { model: 'azure/*', api_key: os.environ/K } }]", "c.yaml"
+    )
+    assert yaml.safe_load(made.text)["providers"]["azure"]["api_key"] == "${K}"
+    assert "call a target such as azure/MODEL directly" in told(made)["model_list[0]"]
+
+
 def test_the_order_of_deployments_beats_shares() -> None:
     text = (
         "model_list:\n- { model_name: m, litellm_params: { model: groq/b, order: 2, rpm: 9 } }\n"
@@ -274,6 +282,26 @@ def test_a_value_that_the_loader_refuses_is_left_out_and_told() -> None:
     made = convert(model("model: groq/a, temperature: 7, max_tokens: 5"), "c.yaml")
     assert yaml.safe_load(made.text)["routes"]["m"]["params"] == {"max_tokens": 5}
     assert "out of range" in told(made)["routes.m.params.temperature"]
+
+
+def test_what_decides_the_order_and_the_share_is_not_reported_as_lost() -> None:
+    text = (
+        "model_list:\n- { model_name: m, litellm_params: { model: groq/b, order: 2, weight: 9, tpm: 5 } }\n"
+        "- { model_name: m, litellm_params: { model: groq/a, order: 1, weight: 1 } }\n"
+    )
+    assert convert(text, "c.yaml").notes == ()
+
+
+def test_a_value_that_is_longer_than_a_line_stays_one_value(tmp_path: Path) -> None:
+    name, url = "a/" * 70 + "a", f"http://host.example/{'b' * 150}/v1"
+    config = loaded(convert(model(f"model: groq/{name}, api_base: '{url}'"), "c.yaml"), tmp_path)
+    assert next(iter(config.providers.values())).base_url == url
+    assert config.routes["m"].model.model.endswith(f"/{name}")
+
+
+def test_a_name_that_only_resembles_a_key_is_kept() -> None:
+    name = "sagemaker/jumpstart-dft-hf-textgeneration-mistral-7b"
+    assert only_route(model(f"model: {name}"))["model"] == f"litellm/{name}"
 
 
 def test_a_price_has_no_binary_noise() -> None:
