@@ -80,7 +80,8 @@ class Replay:
         """Return the steps of the body, as recorded, then as the fault changes them."""
         body: bytes = self._recorded["body"]["string"] or b""
         sizes, delays = _pieces(self._timing, len(body))
-        end = len(body) if self._fault is None or self._fault.status is not None else self._events_end(body)
+        fault = self._fault
+        end = len(body) if fault is None or fault.status is not None else _events_end(body, fault.events)
         steps = []
         for stop, size, delay in zip(accumulate(sizes), sizes, delays, strict=True):
             piece = body[stop - size : min(stop, end)]
@@ -88,12 +89,6 @@ class Replay:
                 steps.append(Step(delay / 1000 if self._realtime else 0.0, piece))
         last = self._last()
         return steps if last is None else [*steps, last]
-
-    def _events_end(self, body: bytes) -> int:
-        """Return where the events end that the fault lets through; an answer that is no stream has none."""
-        assert self._fault is not None  # noqa: S101 - the caller asked
-        ends = [found.end() for found in islice(_EVENT.finditer(body), self._fault.events)]
-        return ends[-1] if ends else 0
 
     def _last(self) -> Step | None:
         """Return the error that ends the body; None where it ends well."""
@@ -104,6 +99,12 @@ class Replay:
             return Step(_FOREVER_S if self._realtime else 0.0, httpx2.ReadTimeout("no answer in time"))
         broken = self._timing.get("broken")
         return None if broken is None else Step(0.0, failure(broken))
+
+
+def _events_end(body: bytes, events: int) -> int:
+    """Return where the first `events` events of a stream end; an answer that is no stream has none."""
+    ends = [found.end() for found in islice(_EVENT.finditer(body), events)]
+    return ends[-1] if ends else 0
 
 
 def _pieces(timing: Mapping[str, Any], length: int) -> tuple[Sequence[int], Sequence[float]]:

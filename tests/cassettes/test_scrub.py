@@ -24,9 +24,10 @@ from tests.worlds import Face
 
 CANARY = "canary-7Xq2-secret-value"
 FILE = Path("answers.yaml")
-# What HTTP lets a header carry; the quotes and backslashes are those that JSON and URLs write in other ways.
-keys = st.text(string.ascii_letters + string.digits + "-_.~+/=%&\"\\'<>:;,!$ ", min_size=SHORTEST, max_size=48).filter(
-    lambda key: len(key.strip()) >= SHORTEST and " " not in key.strip() and key.strip() not in "application/json"
+# What HTTP lets a header carry, quotes and backslashes too, which JSON and URLs write in other ways. The beginning
+# keeps a key from being a word that belongs into the file.
+keys = st.text(string.ascii_letters + string.digits + "-_.~+/=%&\"\\'<>:;,!$", min_size=SHORTEST, max_size=48).map(
+    "K7{}".format
 )
 
 
@@ -45,7 +46,6 @@ def exchange(key: str, folder: Path) -> str:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=keys)
 def test_a_key_is_nowhere_in_the_file(key: str, tmp_path: Path) -> None:
-    key = key.strip()
     text = exchange(key, tmp_path)
     values = "\n".join(_texts(yaml.safe_load(text)))
     for written in (key, quote(key, safe=""), json.dumps(key)[1:-1]):
