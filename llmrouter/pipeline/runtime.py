@@ -240,7 +240,7 @@ class AsyncioRuntime:
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         async with asyncio.timeout(within):
-            if getattr(getattr(fn, "__self__", None), "blocking", False):
+            if _blocks(fn, args):
                 found = await asyncio.to_thread(fn, *args)
                 return await found if isinstance(found, Awaitable) else found
             return await fn(*args)
@@ -327,6 +327,15 @@ class AsyncioRuntime:
 
     def owner(self) -> object:
         return asyncio.current_task()
+
+
+def _blocks(verb: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether calling a client's verb occupies the thread; a client that can tell says so of a single call."""
+    client = getattr(verb, "__self__", None)
+    if not getattr(client, "blocking", False):
+        return False
+    only_awaits = getattr(client, "only_awaits", None)
+    return only_awaits is None or not only_awaits(*args)
 
 
 def loop_closed(scope: object) -> bool:

@@ -114,8 +114,14 @@ class AsyncPythonClient(PythonClient):
     """Calls functions in the async world: like `PythonClient`, but `send` and `open` may return an awaitable.
 
     Run them on a worker thread (`blocking`) and then await, on the event loop, what is awaitable of what they return:
-    a plain function runs on that thread, an `async def` only makes its coroutine there and runs on the loop.
+    a plain function runs on that thread, an `async def` only makes its coroutine there and runs on the loop. Once that
+    is known of a function, it needs no thread (`only_awaits`).
     """
+
+    def only_awaits(self, call: WireCall) -> bool:
+        """Whether calling the function occupies nobody: it is an `async def` and imported already."""
+        function = self._functions.get(call.model)
+        return function is not None and inspect.iscoroutinefunction(function)
 
     def send(self, call: WireCall) -> WireReply | Awaitable[WireReply]:
         returned = self._call(call)
