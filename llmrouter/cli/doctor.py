@@ -94,6 +94,7 @@ def examine(routes: Path | None, *, offline: bool = False) -> Iterator[Finding]:
     yield from _proxies(providers)
     yield from _hosts(providers, offline=offline)
     yield from _paths(loaded)
+    yield from _services(loaded, offline=offline)
 
 
 def _print(findings: list[Finding]) -> None:
@@ -236,8 +237,23 @@ def _paths(loaded: Loaded) -> Iterator[Finding]:
     yield _path("cache", loaded.file(config.cache.dir), is_folder=True)
     if config.ledger is None:
         yield Finding("ledger", "usage", "note", "turned off")
-    else:
+    elif config.ledger.url is None:
         yield _path("ledger", loaded.file(config.ledger.path), is_folder=False)
+
+
+def _services(loaded: Loaded, *, offline: bool) -> Iterator[Finding]:
+    """Look whether the databases that the file names are listening."""
+    from llmrouter.cli.probe import probe, probe_all
+
+    ledger, state = loaded.config.ledger, loaded.config.state
+    urls = {"ledger": ledger and ledger.url, "state": state and state.url}
+    told = {area: url.reveal() for area, url in urls.items() if url and "://" in url.reveal()}
+    found = probe_all({} if offline else {area: partial(probe, url) for area, url in told.items()})
+    for area, probed in found.items():
+        advice = f"{area}: start the database, or correct `{area}: {{ url }}` in the file"
+        fine = probed.failed is None
+        said = f"{probed.place} listens" if fine else str(probed.failed)
+        yield Finding(area, "url", _state(fine), said, None if fine else advice)
 
 
 def _path(area: str, path: Path, *, is_folder: bool) -> Finding:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 LIMIT_S: Final = 3.0
 _HEAD_BYTES: Final = 16_384  # of an answer; no server needs more before its Date
+_PORTS: Final = {"https": 443, "postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
 
 KeyT = TypeVar("KeyT")
 
@@ -56,7 +57,10 @@ def probe_all(jobs: Mapping[KeyT, Callable[[], Probed]], limit_s: float = LIMIT_
 
 
 def probe(url: str, proxy: str | None = None, ca_bundle: str | None = None, limit_s: float = LIMIT_S) -> Probed:
-    """Reach the host of `url`, through `proxy` if there is one: name, TCP, TLS for https, and a HEAD without a key."""
+    """Reach the host of `url`, through `proxy` if there is one: name, TCP, TLS for https, and a HEAD without a key.
+
+    Of a URL that is not HTTP (a database), only name and TCP.
+    """
     parts = urlsplit(url)
     place, began = _place(parts), time.monotonic()
     until = began + limit_s
@@ -82,7 +86,7 @@ def _port(parts: SplitResult) -> int:
     with suppress(ValueError):
         if parts.port is not None:
             return parts.port
-    return 443 if parts.scheme == "https" else 80
+    return _PORTS.get(parts.scheme.partition("+")[0], 80)
 
 
 def _reach(parts: SplitResult, proxy: str | None, ca_bundle: str | None, until: float) -> float | None:
@@ -92,8 +96,10 @@ def _reach(parts: SplitResult, proxy: str | None, ca_bundle: str | None, until: 
             return None  # the proxy itself is there; TLS and SOCKS to it are left to the HTTP library
         if via is not None:
             _tunnel(plain, parts, via, until)
-        if parts.scheme != "https":
+        if parts.scheme == "http":
             return _clock(plain, parts, until)
+        if parts.scheme != "https":
+            return None  # a database: that it listens is all that can be seen from outside
         with _secured(plain, parts, ca_bundle, until) as secure:
             return _clock(secure, parts, until)
 

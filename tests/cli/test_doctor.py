@@ -186,6 +186,22 @@ def test_a_ledger_that_is_off_is_noted(cli: Cli, routes: Callable[[str], Path]) 
     assert findings(cli, "--offline")["ledger", "usage"]["said"] == "turned off"
 
 
+def test_databases_are_looked_for_without_showing_their_passwords(
+    cli: Cli, routes: Callable[[str], Path], closed_port: int, fault_server: FaultServers
+) -> None:
+    listening = fault_server(Reply(answers=False))
+    routes(
+        f"ledger: {{ url: 'postgresql://user:canary-pass@127.0.0.1:{closed_port}/x' }}\n"
+        f"state: {{ url: 'redis://:canary-pass@127.0.0.1:{listening.port}/0' }}\n"
+        + local_routes(fault_server(dated()).url)
+    )
+    found = findings(cli)
+    assert found["ledger", "url"]["state"] == "attention"
+    assert found["state", "url"]["said"] == f"127.0.0.1:{listening.port} listens"
+    assert "canary" not in str(found)
+    assert not listening.requests
+
+
 # ------------------------------------------------------------------------------------------------ versions
 
 
