@@ -124,15 +124,12 @@ class Installed(NamedTuple):
 
 @pytest.fixture(scope="session")
 def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A fresh environment with the wheel and its dependencies, from the package index; skips where there is none."""
+    """A fresh environment with the wheel and its dependencies, from the package index."""
+    if "LLMROUTER_REQUIRE_AIMOCK" not in os.environ:
+        pytest.skip("installs from the package index; LLMROUTER_REQUIRE_AIMOCK=1, as .ci/run sets it, asks for that")
     found = Installed(tmp_path_factory.mktemp("venv"))
     run(sys.executable, "-m", "venv", str(found.folder), cwd=ROOT)
-    try:
-        run(found.python, "-m", "pip", "install", "--quiet", str(built.wheel), cwd=found.folder)
-    except AssertionError as error:
-        if "LLMROUTER_REQUIRE_AIMOCK" in os.environ:  # where integration tests have to run
-            raise
-        pytest.skip(f"the dependencies cannot be installed: {str(error).strip().splitlines()[-1]}")
+    run(found.python, "-m", "pip", "install", "--quiet", str(built.wheel), cwd=found.folder)
     return found
 
 
@@ -178,8 +175,6 @@ def test_its_requirements_fit_together(installed: Installed, tmp_path: Path) -> 
     assert "No broken requirements" in run(installed.python, "-m", "pip", "check", cwd=tmp_path).stdout
 
 
-@pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_uninstalling_leaves_nothing(built: Built, tmp_path: Path) -> None:
     bare = Installed(tmp_path / "bare")
     run(sys.executable, "-m", "venv", str(bare.folder), cwd=tmp_path)
