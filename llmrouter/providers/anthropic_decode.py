@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
+from llmrouter.providers import shape
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
 from llmrouter.providers.anthropic_errors import error_of, request_id_of
 from llmrouter.providers.sse import EventStream, ServerEvent
@@ -302,7 +303,7 @@ class MessagesDecoder:
 
     def _read(self, event: ServerEvent, deltas: list[Delta]) -> None:
         try:
-            data = json.loads(event.data)
+            data = shape.parse(event.data)
         except (ValueError, RecursionError):
             raise _malformed("an event of the stream is not JSON", event.data, self._headers) from None
         if not isinstance(data, dict):

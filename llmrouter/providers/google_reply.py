@@ -16,6 +16,7 @@ from llmrouter.errors import (
     ProviderError,
     StreamInterruptedError,
 )
+from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt
 from llmrouter.providers.google_failures import google_error
 from llmrouter.providers.sse import EventStream
@@ -357,7 +358,7 @@ class GoogleDecoder:
 
 def _json(data: str) -> Any:
     try:
-        return json.loads(data)
+        return shape.parse(data)
     except (ValueError, RecursionError):
         raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data, 80)!r}", body=excerpt(data)) from None
 

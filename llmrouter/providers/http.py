@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx2
 
 from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedResponseError, RequestTimeoutError
+from llmrouter.providers import shape
 from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
 
@@ -106,7 +106,7 @@ def reply_of(response: httpx2.Response) -> WireReply:
 def read_json(content: bytes, what: str = "the answer") -> Any:
     """Decode a JSON body. Raises MalformedResponseError that shows how the body starts."""
     try:
-        return json.loads(content)
+        return shape.parse(content)
     except (ValueError, RecursionError):
         start = content[:80].decode("utf-8", "replace")
         raise MalformedResponseError(f"{what} is not JSON; it starts with {start!r}", body=start) from None

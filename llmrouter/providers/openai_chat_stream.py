@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +129,7 @@ class ChatStreamDecoder:
             self.ended = True
             return
         try:
-            chunk = json.loads(data)
+            chunk = shape.parse(data)
         except (ValueError, RecursionError):
             raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data)}", body=excerpt(data)) from None
         if not isinstance(chunk, dict):
@@ -168,6 +167,10 @@ class ChatStreamDecoder:
 
     def _delta(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
         said = delta.get("content") or shape.mapping(delta.get("audio")).get("transcript")
+        if len(delta) == 1 and isinstance(said, str) and said:  # text alone, as nearly every chunk has it
+            self._said.append(said)
+            deltas.append(Text(said))
+            return
         thought = reasoning_of(delta)
         if said and not isinstance(said, str):
             self._chunked = True
@@ -229,7 +232,7 @@ class ChatStreamDecoder:
         if not plain.rstrip().endswith(b"}"):
             return
         try:
-            body = json.loads(plain)
+            body = shape.parse(bytes(plain))
         except (ValueError, RecursionError):
             return
         if isinstance(body, dict):

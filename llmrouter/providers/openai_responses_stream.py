@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -78,7 +77,7 @@ class ResponsesStreamDecoder:
             self.ended = True
             return
         try:
-            fields = json.loads(data)
+            fields = shape.parse(data)
         except (ValueError, RecursionError):
             raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data)}", body=excerpt(data)) from None
         if not isinstance(fields, dict):
