@@ -21,7 +21,7 @@ from tests.servers.postgres import find_postgres
 from tests.servers.protocols import OPENAI, Answer
 from tests.worlds import Face
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ _TESTS = count()
 Open: TypeAlias = Callable[[], SharedState]
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
+@pytest.fixture(params=["memory", "file", pytest.param("redis", marks=pytest.mark.integration)])
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Open the state, each time as another process would (but for memory); its clock is the test's."""
     opened: list[SharedState] = []
@@ -233,7 +233,7 @@ _PRELUDE = """
 """
 
 
-@pytest.fixture(params=["file", "redis"])
+@pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.integration)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where several processes meet."""
     if request.param == "file":

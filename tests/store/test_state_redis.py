@@ -16,6 +16,8 @@ from llmrouter.store.state import BackedState
 from llmrouter.store.state_redis import RedisBackend
 from tests.store.redis_server import RedisServer
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def state(own_redis: RedisServer) -> Iterator[BackedState]:
