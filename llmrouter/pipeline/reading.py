@@ -15,6 +15,7 @@ from llmrouter.types import Completion, Delta, Text, Usage
 
 T = TypeVar("T")
 
+_BITE: Final = 2048  # bytes decoded at a time: some ten events
 _LINGER_S: Final = 0.05  # how long the end of the body may take after the answer's last word
 
 
@@ -39,6 +40,7 @@ class Reading:
         self._wire = wire
         self._rung = prepared.rung
         self._decoder = prepared.rung.provider.codec.decoder(wire.headers)
+        self._rest: Any = b""  # what has arrived and is not decoded yet
         self._closed = False
         self.prepared = prepared
         self.admission = admission
@@ -54,24 +56,37 @@ class Reading:
         in the error. Raises our errors only.
         """
         while not self._decoder.ended:
-            left_s = until - time.monotonic()
-            idle = idle_s is not None and idle_s < left_s
-            within = idle_s if idle_s is not None and idle else left_s
-            try:
-                chunk = await self._runtime.next(self._wire, within=max(within, 0.0))
-            except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
-                if self._is_whole():  # what failed after the last word does not concern the answer
-                    return END
-                raise_as_ours(self._rung, error, "idle" if idle else limit, within)
-            if chunk is END:
-                break
-            deltas: Sequence[Delta] = self._read(self._decoder.feed, chunk)
+            if not self._rest:
+                arrived = await self._arriving(limit, until, idle_s)
+                if arrived is END:
+                    break
+                self._rest = arrived
+            deltas: Sequence[Delta] = self._read(self._decoder.feed, self._bite())
             if deltas:
                 self.text.extend(delta.text for delta in deltas if isinstance(delta, Text))
                 return deltas
         else:
             await self._drain()
         return END
+
+    async def _arriving(self, limit: str, until: float, idle_s: float | None) -> Any:
+        """Wait for the next piece of the body, or END."""
+        left_s = until - time.monotonic()
+        idle = idle_s is not None and idle_s < left_s
+        within = idle_s if idle_s is not None and idle else left_s
+        try:
+            return await self._runtime.next(self._wire, within=max(within, 0.0))
+        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+            if self._is_whole():  # what failed after the last word does not concern the answer
+                return END
+            raise_as_ours(self._rung, error, "idle" if idle else limit, within)
+
+    def _bite(self) -> Any:
+        """Take what is decoded next: of a large piece its beginning, so that its first word does not wait for all."""
+        taken, self._rest = self._rest, b""
+        if isinstance(taken, bytes) and len(taken) > _BITE:
+            taken, self._rest = taken[:_BITE], taken[_BITE:]
+        return taken
 
     def _is_whole(self) -> bool:
         try:
