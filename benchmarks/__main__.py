@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import own, rivals
-from benchmarks.contenders import async_calls, logged_call, slow, sync_calls, sync_streams
+from benchmarks.contenders import async_calls, logged_call, streaming, sync_calls, sync_streams
 from benchmarks.footprint import footprint
 from benchmarks.rivals import Rivals
 from benchmarks.rounds import Sample, alternate, awaited, crowded, reported, timed
-from benchmarks.server import serving
+from benchmarks.server import CHUNKED, TRICKLE, serving
 from benchmarks.targets import targets
 
 _PACKAGES: Final = ("openai", "anthropic", "google-genai", "httpx2", "aiohttp", "diskcache")
@@ -61,7 +61,10 @@ def _run(fast: bool, base: str, folder: Path, others: Rivals | None) -> dict[str
         "one call": _one_call(base, folder / "one", others, rounds, calls),
         "many at once": _many(base, folder / "many", others, 1 if fast else 8, 64 if fast else 512),
         "stream of 200": _streams(base, folder / "streams", 1 if fast else 25, 2 if fast else 4),
-        "stream of 200, one at a time": _streams(slow(base), folder / "slow", 1, 1 if fast else 5),
+        "stream of 200, an HTTP chunk each": _streams(
+            streaming(base, CHUNKED), folder / "chunked", 1 if fast else 15, 2 if fast else 4
+        ),
+        "stream of 200, a packet each": _streams(streaming(base, TRICKLE), folder / "slow", 1 if fast else 3, 1),
         "own work": _listed(own.work(folder / "own", **inner)),
         "growth": _listed(own.growth(folder / "growth", rounds=inner["rounds"], calls=inner["calls"] // 10)),
         "cache": _listed(own.hits(folder / "hits", **inner)),

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from benchmarks.server import TRICKLE
 from llmrouter import AsyncRouter, Router
 
 Call: TypeAlias = Callable[[], Any]
@@ -241,6 +240,6 @@ def _read(source: Callable[[], Any]) -> Callable[[], tuple[float, float]]:
     return read
 
 
-def slow(base: str) -> str:
-    """Return the address where streams come one event at a time."""
-    return base + TRICKLE.decode()
+def streaming(base: str, how: bytes) -> str:
+    """Return the address where streams come as `how` says: CHUNKED or TRICKLE."""
+    return base + how.decode()

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from benchmarks.wire import STREAMED, WHOLE
+from benchmarks.wire import EVENTS, WHOLE, framed
 
-TRICKLE: Final = b"/trickle"  # base URLs that begin so get their streams an event at a time
+# How a stream comes: in one HTTP chunk, unless the path of the base URL says something else.
+CHUNKED: Final = b"/chunked"  # at once, but each event in an HTTP chunk of its own
+TRICKLE: Final = b"/trickle"  # each event in an HTTP chunk and a packet of its own
 _PAUSE_S: Final = 0.0005
-_BURSTS: Final = {name: b"".join(parts) for name, parts in STREAMED.items()}
+_CHUNKED: Final = {name: b"".join(framed(events)) for name, events in EVENTS.items()}
+_BURSTS: Final = {name: b"".join(framed([b"".join(events)])) for name, events in EVENTS.items()}
 
 
 class CannedProtocol(asyncio.Protocol):
@@ -60,9 +63,9 @@ class CannedProtocol(asyncio.Protocol):
         if not stream:
             self._transport.write(WHOLE[protocol])
         elif TRICKLE in line:
-            self._trickle(iter(STREAMED[protocol]))
+            self._trickle(iter(framed(EVENTS[protocol])))
         else:
-            self._transport.write(_BURSTS[protocol])
+            self._transport.write((_CHUNKED if CHUNKED in line else _BURSTS)[protocol])
 
     def _trickle(self, parts: Iterator[bytes]) -> None:
         part = next(parts, None)

@@ -123,18 +123,14 @@ def _whole(body: dict[str, Any]) -> bytes:
     return head.encode() + content
 
 
-def _streamed(events: list[bytes]) -> list[bytes]:
-    """Frame a stream for the wire: its head, one HTTP chunk an event, and the end."""
+def framed(pieces: list[bytes]) -> list[bytes]:
+    """Frame a stream for the wire: its head, one HTTP chunk a piece, and the end."""
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_bench\r\n"
         b"transfer-encoding: chunked\r\n\r\n"
     )
-    return [head, *(b"%x\r\n%s\r\n" % (len(event), event) for event in events), b"0\r\n\r\n"]
+    return [head, *(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"]
 
 
 WHOLE: Final = {"openai": _whole(_OPENAI), "anthropic": _whole(_ANTHROPIC), "google": _whole(_GOOGLE)}
-STREAMED: Final = {
-    "openai": _streamed(_openai_events()),
-    "anthropic": _streamed(_anthropic_events()),
-    "google": _streamed(_google_events()),
-}
+EVENTS: Final = {"openai": _openai_events(), "anthropic": _anthropic_events(), "google": _google_events()}
