@@ -33,6 +33,7 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     404: ModelNotFoundError,
     408: RequestTimeoutError,  # a gateway (OpenRouter, proxies) gave up on the model
     429: RateLimitError,
+    498: OverloadedError,  # Groq: the flex tier is full for the moment
     503: OverloadedError,
     529: OverloadedError,  # Anthropic's own status for overload
 }

@@ -10,6 +10,7 @@ import pytest
 from llmrouter.errors import (
     ContextLengthError,
     MalformedResponseError,
+    OverloadedError,
     ProviderError,
     QuotaError,
     ServerError,
@@ -118,10 +119,11 @@ def test_an_error_in_a_field_of_its_own_ends_the_stream() -> None:
         ),
         (429, {"error": {"message": "Rate limit exceeded: free-models-per-day.", "code": 429}}, QuotaError),
         (429, {"code": "exhausted", "error": "Your team has either used all available credits or ..."}, QuotaError),
+        (498, {"error": {"message": "flex tier capacity exceeded"}}, OverloadedError),
         (403, {"code": "denied", "error": "Your newly created team doesn't have any credits yet."}, QuotaError),
     ],
 )
-def test_what_only_words_tell_is_read_in_the_words(status: int, body: Any, error: type[ProviderError]) -> None:
+def test_a_failure_is_read_in_its_servers_own_terms(status: int, body: Any, error: type[ProviderError]) -> None:
     assert type(CHAT.error(status, {}, body)) is error
 
 
