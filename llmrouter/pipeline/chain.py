@@ -64,6 +64,7 @@ class Walk(Generic[ReadyT]):
         self._recorder, self._reporting = recorder, threading.Lock()
         self._id, self._reported = "", 0
         self.call = call
+        self.owner = runtime.owner()  # who made the call: rungs that race have a task or thread of their own
         self.started = time.monotonic()
         self.deadline = Deadline(self.started + call.deadline_s)
         self.attempts: list[Attempt] = []
@@ -177,7 +178,7 @@ class Walk(Generic[ReadyT]):
         if not any(attempt.error is error for attempt in self.attempts):
             self._record(rung, error)
         if isinstance(error, ContextLengthError):
-            self._too_small = max(self._too_small or 0, rung.window or error.max_tokens or 0) or None
+            self._too_small = max(self._too_small or 0, error.max_tokens or rung.window or 0) or None
         if self.call.plan.actions.of(error, on_fallback=self._position > 0) == "stop":
             raise error
 
@@ -219,18 +220,28 @@ class Walk(Generic[ReadyT]):
 
     async def admitted(self, ready: ReadyT) -> Admission:
         """Return leave for one attempt, waited for where that fits. Raises what a guard refuses with."""
-        while True:
-            rungs_left = self._rungs_left()
-            patience_s = self.deadline.share_s(time.monotonic(), rungs_left)
-            if rungs_left > 1:  # nobody waits long while another rung is idle
-                patience_s = min(patience_s, _SPILL_AFTER_S)
-            try:
-                return admit(self._guards, self.call, ready, last_resort=rungs_left <= 1)
-            except BusyError as busy:
-                if busy.wait_s + SHORTEST_ATTEMPT_S > patience_s:
+        busy: BusyError | None = None
+        try:
+            while True:
+                try:
+                    return admit(self._guards, self.call, ready, last_resort=self._is_last_resort(ready))
+                except BusyError as error:
+                    busy = error
+                if busy.wait_s + SHORTEST_ATTEMPT_S > self._patience_s(ready):
                     raise busy.refusal from None
-                wait_s = busy.sleep_s
-            await self._runtime.sleep(wait_s)
+                await self._runtime.sleep(busy.sleep_s)
+        except BaseException:
+            if busy is not None:
+                busy.leave()
+            raise
+
+    def _is_last_resort(self, ready: Ready) -> bool:
+        return self._rungs_left() <= 1 and ready.rung is self.rungs[self._position]  # a hedge is nobody's last hope
+
+    def _patience_s(self, ready: Ready) -> float:
+        """Return how long this attempt may wait for leave; not long while another rung is idle."""
+        share_s = self.deadline.share_s(time.monotonic(), self._rungs_left())
+        return share_s if self._is_last_resort(ready) else min(share_s, _SPILL_AFTER_S)
 
     def report(self) -> None:
         """Tell the recorder of the attempts that are over and that it does not know of yet."""

@@ -39,12 +39,19 @@ Settle: TypeAlias = Callable[[Result], None]
 class BusyError(Exception):
     """Not now: after `wait_s` seconds it may go. `refusal` is raised where that is too long.
 
-    `sleep_s` is when to ask again, earlier where a place in a queue has to be kept; None: after `wait_s`.
+    `sleep_s` is when to ask again, earlier where a place in a queue has to be kept; None: after `wait_s`. Whoever does
+    not ask again calls `leave`, which gives that place up; more than once is fine.
     """
 
-    def __init__(self, wait_s: float, refusal: LLMRouterError, sleep_s: float | None = None) -> None:
+    def __init__(
+        self,
+        wait_s: float,
+        refusal: LLMRouterError,
+        sleep_s: float | None = None,
+        leave: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(wait_s)
-        self.wait_s, self.refusal = wait_s, refusal
+        self.wait_s, self.refusal, self.leave = wait_s, refusal, leave
         self.sleep_s = wait_s if sleep_s is None else sleep_s
 
 

@@ -82,7 +82,13 @@ class LimitGuard:
         if len(self._waiting) >= _MOST_WAITING:  # those who gave up; whoever still waits queues again
             self._waiting.clear()
         self._waiting[id(prepared)] = found
-        raise BusyError(found.wait_s, found.error(), found.sleep_s)
+        raise BusyError(found.wait_s, found.error(), found.sleep_s, partial(self._leave, id(prepared)))
+
+    def _leave(self, waiter: int) -> None:
+        """Take whoever gave up out of the queue, where they would hold up the others for a second."""
+        waiting = self._waiting.pop(waiter, None)
+        if waiting is not None:
+            self._limiter.cancel(waiting, time.time())
 
     def _settle(self, reservation: Reservation, target: str, result: Result) -> None:
         now, error = time.time(), result.error

@@ -69,6 +69,8 @@ class Pipeline:
         except BaseException as error:
             self.unanswered(walk, "cancelled" if not isinstance(error, Exception) else "failed", error)
             raise
+        if len(response.attempts) < len(walk.attempts):  # what lost a race was booked after the answer had come
+            response = replace(response, attempts=tuple(walk.attempts))
         self.answered(walk, response)
         return response
 
@@ -105,7 +107,7 @@ class Pipeline:
 
     async def _flown(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any]:
         """Lead a flight, or follow the one under way and take its answer."""
-        owner = self.runtime.owner()
+        owner = walk.owner
         while True:
             leads, flight = self.flights.join(key, owner)
             if leads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -28,6 +29,7 @@ class End(Enum):
 
 
 END: Final = End.END
+_LOOK_S: Final = 0.02  # between two looks of a racing thread at whether it has lost
 
 
 class SuspendedError(RuntimeError):
@@ -147,6 +149,15 @@ class BlockingRuntime:
         thing.close()
 
     async def wait(self, future: Future[T], *, within: float | None) -> T:
+        from llmrouter.providers.bounds import interrupt_of_thread
+
+        interrupt = interrupt_of_thread()
+        if interrupt is not None:  # only in a race, and nothing wakes a future's waiter but the future
+            until = math.inf if within is None else time.monotonic() + within
+            while not future.done() and (left_s := until - time.monotonic()) > 0:
+                if interrupt.asked.wait(min(_LOOK_S, left_s)):
+                    raise InterruptedCallError
+            within = 0.0
         return future.result(within)
 
     async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:

@@ -112,7 +112,7 @@ class StreamCore:
 
         A stream is only as fast as its reader, so nobody waits for a stream that they hold open themselves.
         """
-        pipeline, owner = self._pipeline, self._pipeline.runtime.owner()
+        pipeline, owner = self._pipeline, walk.owner
         while True:
             leads, flight = pipeline.flights.join(key, owner)
             if leads:
