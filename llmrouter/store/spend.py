@@ -17,7 +17,7 @@ from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar
 
 from llmrouter.store.faults import Fault, fault_of
-from llmrouter.store.sqlite_file import SqliteFile
+from llmrouter.store.sqlite_file import Connection, SqliteFile
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class SpendBook:
             self._file.path, fault.value, type(error).__name__, error, kept,
         )  # fmt: skip
         self._file.close()
-        alone = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        alone = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Connection)
         for statement in _MIGRATIONS[0]:
             alone.execute(statement)
         return alone

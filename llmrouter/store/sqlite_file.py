@@ -31,7 +31,7 @@ A migration may only add what older programs can do without: they go on writing 
 """
 
 
-class _Connection(sqlite3.Connection):
+class Connection(sqlite3.Connection):
     """Closes itself when it is collected, without the ResourceWarning that Python 3.13 has for that."""
 
     def __del__(self) -> None:
@@ -98,7 +98,7 @@ class SqliteFile:
             timeout=self._busy_s,
             isolation_level=None,
             check_same_thread=False,  # whoever uses it holds the lock of its owner
-            factory=_Connection,
+            factory=Connection,
         )
         try:
             _set_up(connection, self._migrations)
