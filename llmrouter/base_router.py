@@ -14,9 +14,12 @@ from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundErro
 from llmrouter.explain import Plan, explain
 from llmrouter.observe.ledger import Accounts
 from llmrouter.observe.log import LogObserver, enable_logging
+from llmrouter.observe.standing import LimitStanding, SpendStanding, limits_of, spending_of
+from llmrouter.observe.telemetry import Guarded, Telemetry
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call, ChatOptions, make_call
 from llmrouter.pipeline.embedding import Embedding
+from llmrouter.pipeline.observer import Observer
 from llmrouter.pipeline.pipeline import Pipeline
 from llmrouter.pipeline.plan import RoutePlan
 from llmrouter.pipeline.runtime import Runtime
@@ -60,7 +63,9 @@ class BaseRouter:
         self._embedding = Embedding(self._pipeline)
         self._accounts = Accounts(self._pipeline)
         self._accounts.use(loaded)
-        self._use_logging()
+        self._telemetry, self._added = Telemetry(self), tuple[Guarded, ...]()
+        self._telemetry.use(config.telemetry)
+        self._use_observers()
         self._warn_unusable()
 
     # -------------------------------------------------------------------------------------- the file
@@ -75,6 +80,7 @@ class BaseRouter:
             self._stamp = file_stamp(self._compiled.loaded.path)
             try:
                 compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
+                self._telemetry.use(compiled.loaded.config.telemetry)
                 self._accounts.use(compiled.loaded)
             except ConfigError as error:
                 from loguru import logger
@@ -84,7 +90,7 @@ class BaseRouter:
                 return False
             self.reload_error = None
             self._compiled = compiled
-        self._use_logging()
+            self._use_observers()
         self._warn_unusable()
         return True
 
@@ -97,13 +103,27 @@ class BaseRouter:
             self.reload()
         return self._compiled
 
-    def _use_logging(self) -> None:
+    def add_observer(self, observer: Observer) -> None:
+        """Have `observer.ended(end)` called when a call is over, from now on and across reloads of the file.
+
+        It is called on the way of the call, so it must be quick. What it raises costs a warning, once, never a call.
+        One that has `attach(router)` is handed this router first.
+        """
+        attach = getattr(observer, "attach", None)
+        if attach is not None:
+            attach(self)
+        with self._reloading:
+            self._added = (*self._added, Guarded(observer))
+            self._use_observers()
+
+    def _use_observers(self) -> None:
         section = self._compiled.loaded.config.logging
         if section is not None:
             enable_logging(section.level)
-            self._pipeline.observers = (LogObserver(prompts=section.prompts, responses=section.responses),)
-        else:
-            self._pipeline.observers = (LogObserver(),)
+        log = LogObserver() if section is None else LogObserver(prompts=section.prompts, responses=section.responses)
+        self._pipeline.observers = (log, *self._telemetry.observers, *self._added)
+        if self._telemetry.close not in self._pipeline.closing:
+            self._pipeline.closing = (*self._pipeline.closing, self._telemetry.close)
 
     def _warn_unusable(self) -> None:
         reasons = self._compiled.unusable()
@@ -157,6 +177,14 @@ class BaseRouter:
     def status(self) -> Mapping[str, BreakerState]:
         """Return the breaker of each target that the routes name: whether it is asked, and if not, until when."""
         return self._pipeline.traffic.states(list(self._current().plans.values()))
+
+    def limits(self) -> list[LimitStanding]:
+        """Return how the limits on pace (`limits:`) stand."""
+        return limits_of(list(self._current().plans.values()), self._pipeline.traffic.limiter)
+
+    def spending(self) -> list[SpendStanding]:
+        """Return how the spend limits stand in their current periods, over all processes."""
+        return spending_of(list(self._current().plans.values()), self._accounts.book)
 
     def explain(self, route: str, messages: MessagesLike, **options: Unpack[ChatOptions]) -> Plan:
         """Return what a call with the same arguments would do, without any network. Raises as `chat` does."""

@@ -30,8 +30,10 @@ def opened(routes: Path | None, log: Log = "silent") -> Iterator[Router]:
     """
     import_from_here()
     from llmrouter.observe.log import disable_logging, enable_logging
+    from llmrouter.observe.telemetry import keep_ports_closed
     from llmrouter.router import Router
 
+    keep_ports_closed()
     if log != "silent":
         enable_logging("INFO")  # before the file is read: reading it may warn
     # A file may switch its log on by itself, and the first warning comes before we can switch it off.

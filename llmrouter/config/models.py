@@ -6,11 +6,10 @@ which inheritance relies on. A key with nothing after it counts as not written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapSerializer, model_validator
+from pydantic import BeforeValidator, Field, WrapSerializer, model_validator
 
 from llmrouter.config.fields import (
     Count,
@@ -40,6 +39,7 @@ from llmrouter.config.fields import (
     rung_shorthand,
     stop_shorthand,
 )
+from llmrouter.config.sections import Section, TelemetryConfig
 
 Api: TypeAlias = Literal["chat", "responses"]
 Action: TypeAlias = Literal["retry", "next", "stop"]
@@ -66,22 +66,6 @@ OffWord: TypeAlias = Literal[False, "off"]
 
 
 _DUMP_OFF: Final = WrapSerializer(none_is_off)
-
-
-class Section(BaseModel):
-    """A map of the file: unknown keys are mistakes, nothing changes after loading, no error shows a value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_not_written(cls, data: Any) -> Any:
-        if data is None:
-            return {}
-        if isinstance(data, Mapping):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
-            return {key: value for key, value in data.items() if value is not None or key not in known}
-        return data
 
 
 # ------------------------------------------------------------------------------------------------ small sections
@@ -393,6 +377,7 @@ class RoutesConfig(Section):
         LedgerConfig | None, BeforeValidator(off_is_none, json_schema_input_type=LedgerConfig | OffWord), _DUMP_OFF
     ] = Field(default=LedgerConfig(), description="Where tokens and money are written down; false keeps no ledger.")
     logging: LoggingConfig | None = Field(default=None, description="One line per call, on stderr.")
+    telemetry: TelemetryConfig | None = Field(default=None, description="Spans and metrics for other systems.")
     state: StateConfig | None = Field(default=None, description="Limits, breakers and spend shared between processes.")
     spend_limit: SpendLimitConfig | None = Field(
         default=None, description="A ceiling on the money of all routes together."

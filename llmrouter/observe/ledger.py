@@ -65,6 +65,7 @@ class Accounts:
         self._named: tuple[LedgerConfig | None, Path] | None = None  # what the file said last
         self._ledger: Ledger | None = None
         self._recorder: LedgerRecorder | None = None
+        self.book: SpendBook  # what was spent under each limit; there is one even without a ledger
 
     @property
     def ledger(self) -> Ledger:
@@ -90,7 +91,7 @@ class Accounts:
         self._ledger = None if section is None else open_ledger(path, None if url is None else url.reveal())
         self._recorder = None if self._ledger is None else LedgerRecorder(self._ledger)
         self._named = (section, path)
-        book = SpendBook(path.parent)
+        book = self.book = SpendBook(path.parent)
         others = (guard for guard in pipeline.guards if not isinstance(guard, SpendGuard))
         pipeline.recorder = self._recorder
         pipeline.guards = (*others, SpendGuard(book, pipeline.counter))

@@ -62,10 +62,11 @@ class Traffic:
         self._turns, self._counter = own, counter
         self.breaker = Breaker(own)
         self.leases = Leases(local)
+        self.limiter = Limiter(shared or local)
         self._latencies = Latencies()
         self.guards: tuple[Guard, ...] = (
             BreakerGuard(self.breaker, lambda _call, ready: ready.rung.circuit),
-            LimitGuard(Limiter(shared or local), Learned(), lambda _call, ready: ready.rung.pace, counter),
+            LimitGuard(self.limiter, Learned(), lambda _call, ready: ready.rung.pace, counter),
             LatencyGuard(self._latencies),
         )
 

@@ -123,6 +123,10 @@ class Limiter:
             return found._replace(held=self._state.hold(partial(self._renew, found)))
         return found
 
+    def standing(self, subject: Subject, now: float) -> tuple[int, int, int]:
+        """Return the requests and tokens of the last minute that count for `subject`, and the requests under way."""
+        return self._state.read(subject.key, _standing, now)
+
     def settle(self, reservation: Reservation, now: float, *, tokens: int | None = None) -> None:
         """End a request that was sent: free its slots and book the `tokens` it really took; None: as reserved."""
         self._end(reservation, 0 if tokens is None else tokens - reservation.tokens, 0, now)
@@ -190,6 +194,11 @@ def _reserve(
         for record, room in zip(current, rooms, strict=True)
     ]
     return Step(found, tuple(kept), _kept_s(kept, now))
+
+
+def _standing(record: Record, now: float) -> tuple[int, int, int]:
+    requests, tokens, running, _ = _current(record, int(now), now)
+    return requests[0], tokens[0], len(running)
 
 
 def _kept_s(records: Sequence[Record], now: float) -> float:
