@@ -328,7 +328,7 @@ class GoogleDecoder:
         """Return the whole answer. Raises StreamInterruptedError when no finish reason ever came."""
         if self._broken is not None:
             raise self._broken
-        if self._events is not None:
+        if self._events is not None and not self.ended:  # after the end, half an event may have come along
             self._take([_json(event.data) for event in self._events.flush() if event.data != "[DONE]"])
         self.ended = True
         if self._turn.finished:

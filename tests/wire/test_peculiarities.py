@@ -238,3 +238,12 @@ def test_an_empty_piece_of_text_does_not_go_back() -> None:
         candidate = {"content": {"role": "model", "parts": [part]}, **more}
         decoder.feed(_sse({"candidates": [candidate], "usageMetadata": counts, "responseId": "1"}))
     assert decoder.finish().message.private_for("gemini") == {"role": "model", "parts": [call]}
+
+
+def test_half_an_event_after_the_end_changes_nothing() -> None:
+    candidate = {"content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP"}
+    last = _sse({"candidates": [candidate], "usageMetadata": {"promptTokenCount": 1}, "responseId": "1"})
+    decoder = GEMINI.decoder({})
+    decoder.feed(last + last[:40])
+    assert decoder.ended
+    assert decoder.finish().message.text == "Hi"
