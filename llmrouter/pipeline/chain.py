@@ -201,7 +201,7 @@ class Walk(Generic[ReadyT]):
                 result = await once(ready, self.limit_s(ready), admission)
             except LLMRouterError as error:
                 admission.settle(Result(error))
-                if len(self.attempts) == seen:  # nothing came back, so `once` had nothing to record
+                if not any(each.error is error for each in self.attempts[seen:]):  # `once` had nothing to record
                     self._record(rung, error, time.monotonic() - started)
                 self._waited(seen, waited_s)
                 self.report()  # not only at the end: the process may be killed before the next attempt is over

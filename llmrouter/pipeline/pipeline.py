@@ -269,8 +269,8 @@ class Pipeline:
         """Close the clients and write what was learned."""
         await self.connections.close()
         self.counter.factors.flush()
+        self.cache.close()  # before the traffic: the last answer written gives its lease back
         self.traffic.close()
-        self.cache.close()
         for close in self.closing:
             await self.runtime.offload(close)
 
