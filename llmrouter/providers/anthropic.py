@@ -69,8 +69,17 @@ class AnthropicProvider:
     def connect(self, world: World) -> SyncClient | AsyncClient:
         """Open the SDK client."""
         if world == "sync":
-            return SyncClient(self._make_sync(self.settings))
-        return AsyncClient(self._make_async(self.settings))
+            sdk = self._make_sync(self.settings)
+            return SyncClient(sdk, self._url(sdk))
+        sdk = self._make_async(self.settings)
+        return AsyncClient(sdk, self._url(sdk))
+
+    def _url(self, sdk: Any) -> str:
+        if self._make_sync is not _anthropic:
+            return _PATH  # other clouds' clients make their own address of it
+        from llmrouter.providers.http import whole_url
+
+        return whole_url(sdk, _PATH)
 
     def translate(self, error: Exception) -> LLMRouterError | None:
         """Map an SDK exception to ours; None when it is not one we know."""
@@ -118,20 +127,20 @@ def _async_anthropic(settings: ProviderSettings) -> Any:
 class SyncClient:
     """The blocking SDK client; bodies go and come as JSON."""
 
-    def __init__(self, sdk: Any) -> None:
-        self._sdk = sdk
+    def __init__(self, sdk: Any, url: str = _PATH) -> None:
+        self._sdk, self._url = sdk, url
 
     def send(self, call: WireCall) -> WireReply:
         """Ask for a complete answer."""
         from llmrouter.providers.http import reply_of
 
-        return reply_of(self._sdk.post(_PATH, **_request(call)))
+        return reply_of(self._sdk.post(self._url, **_request(call)))
 
     def open(self, call: WireCall) -> ByteStream:
         """Ask for a stream."""
         from llmrouter.providers.http import ByteStream
 
-        return ByteStream(self._sdk.post(_PATH, **_request(call), stream=True))
+        return ByteStream(self._sdk.post(self._url, **_request(call), stream=True))
 
     def close(self) -> None:
         """Close the connections."""
@@ -141,20 +150,20 @@ class SyncClient:
 class AsyncClient:
     """The asynchronous SDK client; bodies go and come as JSON."""
 
-    def __init__(self, sdk: Any) -> None:
-        self._sdk = sdk
+    def __init__(self, sdk: Any, url: str = _PATH) -> None:
+        self._sdk, self._url = sdk, url
 
     async def send(self, call: WireCall) -> WireReply:
         """Ask for a complete answer."""
         from llmrouter.providers.http import reply_of
 
-        return reply_of(await self._sdk.post(_PATH, **_request(call)))
+        return reply_of(await self._sdk.post(self._url, **_request(call)))
 
     async def open(self, call: WireCall) -> AsyncByteStream:
         """Ask for a stream."""
         from llmrouter.providers.http import AsyncByteStream
 
-        return AsyncByteStream(await self._sdk.post(_PATH, **_request(call), stream=True))
+        return AsyncByteStream(await self._sdk.post(self._url, **_request(call), stream=True))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -78,6 +78,9 @@ class AzureProvider(OpenAIProvider):
         sdk = make(azure_endpoint=settings.base_url, api_version=settings.api_version, **_sign_in(settings), **common)
         return configured(sdk, settings)
 
+    def _url(self, sdk: Any) -> str:  # noqa: ARG002 - the base class's signature
+        return self._path  # the SDK puts the deployment's name before a relative one
+
 
 def _sign_in(settings: ProviderSettings) -> dict[str, Any]:
     if settings.api_key:

@@ -54,6 +54,11 @@ def async_client(settings: ProviderSettings, cls: type[httpx2.AsyncClient] = htt
     return cls(transport=transport, follow_redirects=False, trust_env=False)
 
 
+def whole_url(sdk: Any, path: str) -> str:
+    """Return the address of `path`: of a relative one, an SDK parses three URLs at each call."""
+    return f"{str(sdk.base_url).rstrip('/')}{path}"
+
+
 def sdk_timeout(timeouts: WireTimeouts) -> httpx2.Timeout:
     """Return the limits of one request in the form that every SDK takes as `timeout=`."""
     return httpx2.Timeout(timeouts.read, connect=timeouts.connect)

@@ -64,9 +64,13 @@ class OpenAIProvider:
 
     def connect(self, world: World) -> Client:
         """Open the SDK client, retries off."""
-        if world == "sync":
-            return SyncClient(self._sdk(world), self._path)
-        return AsyncClient(self._sdk(world), self._path)
+        sdk = self._sdk(world)
+        return SyncClient(sdk, self._url(sdk)) if world == "sync" else AsyncClient(sdk, self._url(sdk))
+
+    def _url(self, sdk: Any) -> str:
+        from llmrouter.providers.http import whole_url
+
+        return whole_url(sdk, self._path)
 
     def _sdk(self, world: World) -> Any:
         import openai
