@@ -18,6 +18,7 @@ from llmrouter.config.loader import load
 from llmrouter.observe.log import disable_logging
 from llmrouter.providers.presets import PRESETS
 from tests.conftest import FaultServers
+from tests.docs.blocks import blocks_of
 from tests.servers.facts import Answer, Call
 from tests.servers.http1 import Request
 from tests.servers.protocols import OPENAI
@@ -28,8 +29,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return found
+    return [block.text for block in blocks_of(text, language)]
 
 
 def section(title: str) -> str:
@@ -43,7 +43,7 @@ def cli(*arguments: str) -> Result:
 PYTHON = blocks("python")
 # What each program prints when a model answers, in the order of the page.
 PRINTED = (
-    r"^A model's words\.\nopenai/gpt-6-luna stop 4\.7e-06\n- openai/gpt-6-luna: ok\n$",
+    r"^A model's words\.\nopenai/gpt-6-luna\n0\.0000047 USD\n$",
     r"^A model's words\.\d+ tokens\n$",
     r"^route summarize: deadline 30s, worst case .+\n#  target +tokens ",
     r"^complaint\n$",
