@@ -38,6 +38,7 @@ from llmrouter.usage import Moment, UsageReport, usage_of
 
 if TYPE_CHECKING:
     from llmrouter.config.models import RoutesConfig
+    from llmrouter.store.ledger import Ledger
 
 Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig | None"
 
@@ -148,6 +149,11 @@ class BaseRouter:
     def total_cost(self) -> float:
         """USD that this router has spent, as far as prices are known; failed attempts that were billed are in it."""
         return self._pipeline.books.total_usd
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger itself, for reports of your own. Raises ConfigError where the file says `ledger: false`."""
+        return self._accounts.ledger
 
     def usage(
         self,

@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pipeline",),
     ("compile", "explain", "observe", "streams", "usage"),
     ("route", "base_router", "router"),
-    ("cassettes", "importing", "pytest_plugin", "cli", "__main__", "__init__"),
+    ("cassettes", "dashboard", "importing", "pytest_plugin", "cli", "__main__", "__init__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 WAITING = {"asyncio", "anyio", "trio"}  # what only the runtime may import

@@ -15,7 +15,17 @@ import pytest
 import llmrouter
 
 ROOT = Path(__file__).parents[1]
-DATA = {"llmrouter/py.typed", "llmrouter/data/capabilities.yaml", "llmrouter/tokens/o200k_base.tiktoken.gz"}
+DATA = {
+    "llmrouter/py.typed",
+    "llmrouter/data/capabilities.yaml",
+    "llmrouter/tokens/o200k_base.tiktoken.gz",
+    "llmrouter/dashboard/static/page.css",
+    "llmrouter/dashboard/static/page.html",
+    "llmrouter/dashboard/static/page.js",
+    "llmrouter/dashboard/static/uplot.LICENSE",
+    "llmrouter/dashboard/static/uplot.min.css",
+    "llmrouter/dashboard/static/uplot.min.js",
+}
 MODULES = {"llmrouter/__init__.py", "llmrouter/__main__.py", "llmrouter/offline.py", "llmrouter/cli/app.py"}
 ARTICLE = ROOT / "examples" / "article.txt"
 

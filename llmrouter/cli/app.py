@@ -14,6 +14,7 @@ from llmrouter.cli.cassettes import cassettes
 from llmrouter.cli.catalogue import models, routes
 from llmrouter.cli.chat import chat
 from llmrouter.cli.check import check
+from llmrouter.cli.dashboard import dashboard
 from llmrouter.cli.doctor import doctor
 from llmrouter.cli.explain import explain
 from llmrouter.cli.importing import import_file
@@ -37,6 +38,7 @@ for command in (chat, check, explain, routes, models, usage, schema, init, recor
     app.command()(command)
 app.command("import")(import_file)
 app.command()(doctor)
+app.command()(dashboard)
 app.add_typer(cache, name="cache")
 app.add_typer(prices, name="prices")
 app.add_typer(cassettes, name="cassettes")
