@@ -16,7 +16,7 @@ from typing import Final
 
 from llmrouter.store.cache import DiskCache, Entry, Write
 
-_GATHER_S: Final = 0.002  # from the first answer to its writing, so that answers which come together share a commit
+_GATHER_S: Final = 0.02  # from the first answer to its writing, so that answers which come together share a commit
 _IDLE_S: Final = 0.5  # a thread without work ends after it
 _MOST_BYTES: Final = 64 * 2**20  # that wait for a slow disk; beyond it, answers are not cached
 
@@ -108,8 +108,8 @@ class WriteBehind:
                     if self._waiting.get(key) is written:
                         del self._waiting[key]
                 self._bytes = sum(len(each.value) for each in self._waiting.values())
-        for afterwards in due:
-            afterwards()
+            for afterwards in due:  # still one at a time, so that `close` waits for them
+                afterwards()
 
     def _retired(self) -> bool:
         """Let the thread end unless there is work again; return whether it may."""

@@ -100,6 +100,20 @@ def test_the_thread_ends_without_work_and_starts_with_it(tmp_path: Path, monkeyp
     cache.close()
 
 
+def test_closing_waits_for_what_comes_afterwards(tmp_path: Path) -> None:
+    cache = WriteBehind(DiskCache(tmp_path))
+    done: list[bytes | None] = []
+
+    def afterwards() -> None:
+        time.sleep(0.05)
+        done.append(on_disk(tmp_path, "k"))
+
+    cache.set("k", b"v", None, 0.0, afterwards)
+    until_on_disk(tmp_path, "k")
+    cache.close()
+    assert done == [b"v"]
+
+
 def test_many_threads_lose_nothing(tmp_path: Path) -> None:
     cache = WriteBehind(DiskCache(tmp_path))
 
