@@ -59,7 +59,7 @@ def _run(fast: bool, base: str, folder: Path, others: Rivals | None) -> dict[str
     return {
         "machine": _machine(others),
         "one call": _one_call(base, folder / "one", others, rounds, calls),
-        "many at once": _many(base, folder / "many", others, 1 if fast else 8, 64 if fast else 512),
+        "many at once": _many(base, folder / "many", others, 1 if fast else 6, 64 if fast else 256),
         "stream of 200": _streams(base, folder / "streams", 1 if fast else 25, 2 if fast else 4),
         "stream of 200, an HTTP chunk each": _streams(
             streaming(base, CHUNKED), folder / "chunked", 1 if fast else 15, 2 if fast else 4
@@ -108,7 +108,7 @@ def _many(base: str, folder: Path, others: Rivals | None, rounds: int, calls: in
         opened = AsyncExitStack()
         contenders = runner.run(async_calls(base, folder, opened))
         alone = {name: awaited(runner, call) for name, call in contenders.items()}
-        found["alone"] = _listed(alternate(alone, rounds=rounds, calls=min(calls, 50)))
+        found["alone"] = _listed(alternate(alone, rounds=rounds * 2, calls=min(calls, 50)))
         for crowd in _CROWDS:
             turns = {name: crowded(runner, call, crowd) for name, call in contenders.items()}
             if others is not None:
