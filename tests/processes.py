@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, lines: str, config: Any) -> None:
         code = _BEGINNING + textwrap.dedent(lines)
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "default", "-c", code, json.dumps(config)],
+            [sys.executable, "-c", code, json.dumps(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

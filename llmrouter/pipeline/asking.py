@@ -126,9 +126,9 @@ class Asking:
             reading.first = () if first is END else first
             reading.latency_s = time.monotonic() - started
         except BaseException as error:
-            await self._runtime.protect(reading.close())
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception):  # booked first: closing may be cancelled once more
                 self._cancelled(walk, prepared, admission, error, started)
+            await self._runtime.protect(reading.close())
             raise
         return reading
 

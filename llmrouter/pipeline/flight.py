@@ -6,10 +6,12 @@ A leader asks; followers wait for its outcome. One `concurrent.futures.Future` p
 from __future__ import annotations
 
 import copy
+import os
 import threading
+import weakref
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -52,6 +54,11 @@ class Flights(Generic[T]):
     """The requests under way in one router, by cache key."""
 
     def __init__(self) -> None:
+        self.forget()
+        _forgetful.add(self)
+
+    def forget(self) -> None:
+        """Know of no flight: after a fork, those under way are led by threads that only the parent has."""
         self._lock = threading.Lock()
         self._pending: dict[str, Flight[T]] = {}
 
@@ -73,3 +80,15 @@ class Flights(Generic[T]):
                 del self._pending[key]
         if not flight.future.done():
             flight.future.set_result(outcome)
+
+
+_forgetful: Final[weakref.WeakSet[Flights[Any]]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for flights in list(_forgetful):
+        flights.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -180,10 +181,15 @@ class BlockingRuntime:
             if not wait([runners[0].future], after_s).done:
                 runners.append(_Runner(second))
                 wait([runner.future for runner in runners], return_when=FIRST_COMPLETED)
-            return _winner(runners, wait)
-        finally:
+            found = _winner(runners, wait)
             for runner in runners:
                 runner.drop(discard)
+        except BaseException:  # a Ctrl-C too, even between the answer and its return: then nobody has it
+            for runner in runners:
+                runner.taken = False
+                runner.drop(discard)
+            raise
+        return found
 
     def scope(self) -> object:
         return BlockingRuntime
@@ -199,7 +205,7 @@ class _Runner(Generic[T]):
         from llmrouter.providers.bounds import Interrupt
 
         self.future: Future[T] = Future()
-        self.taken = False
+        self.taken = self._discarded = False
         self._racer, self._interrupt = racer, Interrupt()
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="llmrouter-race", daemon=True)
@@ -216,10 +222,13 @@ class _Runner(Generic[T]):
 
     def drop(self, discard: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         """Cut the thread short unless its result was taken, and wait for it: it has an attempt to book."""
-        if not self.taken and not self.future.done():
+        if self.taken:
+            return
+        if not self.future.done():
             self._interrupt.ask()
         self._thread.join()
-        if not self.taken and self.future.exception() is None:
+        if self.future.exception() is None and not self._discarded:
+            self._discarded = True
             drive(discard(self.future.result()))
 
 
@@ -281,8 +290,9 @@ class AsyncioRuntime:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not task.done():
-                await asyncio.wait({task})
+            while not task.done():
+                with suppress(asyncio.CancelledError):  # a scope of anyio cancels again until it is obeyed
+                    await asyncio.wait({task})
             raise
 
     def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:

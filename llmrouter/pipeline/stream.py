@@ -224,15 +224,21 @@ class StreamCore:
             return
         self.ended = True
         reading, self._reading = self._reading, None
-        if reading is not None and self._walk is not None:
-            self._pipeline.asking.abandon(self._walk, reading, outcome, error)
-            await self._pipeline.runtime.protect(reading.close())
+        try:
+            if reading is not None and self._walk is not None:
+                self._pipeline.asking.abandon(self._walk, reading, outcome, error)
+                await self._pipeline.runtime.protect(reading.close())
+        finally:  # closing may be cancelled once more: some cancel until they are obeyed
+            self._let_go()
+            if self._walk is not None:
+                self._pipeline.unanswered(self._walk, outcome, error)
+
+    def _let_go(self) -> None:
+        """Let those who follow this stream's flights go on."""
         while self._leading:
             key, (flight, lease) = self._leading.popitem()
             self._pipeline.give_back(lease)
             self._pipeline.flights.land(key, flight, Gone())
-        if self._walk is not None:
-            self._pipeline.unanswered(self._walk, outcome, error)
 
 
 def _interrupted(reading: Reading, error: LLMRouterError, advice: str = "") -> LLMRouterError:

@@ -66,12 +66,15 @@ class AiohttpPool:
     def __init__(self, ssl_context: ssl.SSLContext, max_connections: int, keepalive: int) -> None:
         self._ssl, self._most, self._keepalive = ssl_context, max_connections, keepalive
         self._session: aiohttp.ClientSession | None = None
+        self._ending: AsyncIterator[None] | None = None
         self._busy = 0  # requests under way, those that wait for a connection included
 
     async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
         """Send a request; the response's stream is to be closed. Raises httpcore's exceptions."""
         if self._session is None:
             self._session = self._open()
+            self._ending = _closed_with_its_loop(self._session)
+            await anext(self._ending)
         limits = self._limits(request.extensions.get("timeout", {}))
         self._busy += 1
         try:
@@ -130,6 +133,14 @@ class AiohttpPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _closed_with_its_loop(session: aiohttp.ClientSession) -> AsyncIterator[None]:
+    """Close `session` when its loop ends, if nobody has: a loop that ends closes the generators begun on it."""
+    try:
+        yield
+    finally:
+        await session.close()
 
 
 class _Body:
