@@ -34,7 +34,11 @@ function money(usd) {
   const digits = Math.abs(usd) >= 1 ? 2 : Math.abs(usd) >= 0.001 ? 4 : 6;
   return `${usd < 0 ? "-" : ""}$${Math.abs(usd).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }
-const tick = (usd) => `$${usd.toLocaleString("en-US", { maximumFractionDigits: 6 })}`;
+function tick(usd, step) { // as many digits as the step of the axis needs, at least cents
+  let digits = step >= 1 ? 0 : 2;
+  while (digits < 9 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return `$${usd.toFixed(digits)}`;
+}
 const bill = (group) => money(group.cost_usd) + (group.unpriced ? " + ?" : "");
 function when(unix, step) {
   const text = new Date(unix * 1000).toISOString();
@@ -175,7 +179,7 @@ function chart(id, time, parts, word, bars, mark = word) {
           const apart = Math.max(1, Math.ceil(n / Math.max(1, Math.floor(plot.bbox.width / devicePixelRatio / (time.step === "hour" ? 92 : 56)))));
           return Array.from({ length: n }, (_, place) => place).filter((place) => (n - 1 - place) % apart === 0);
         } },
-      { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 62, values: (_, ticks) => ticks.map(mark) },
+      { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 62, values: (_, ticks, _axis, _space, step) => ticks.map((value) => mark(value, step)) },
     ],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: !bars } },
     hooks: { setCursor: [(plot) => {
