@@ -31,7 +31,7 @@ from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI
 from tests.servers.replies import Reply
 
 # These pages have tests of their own.
-ELSEWHERE = {"observability.md", "performance.md", "reliability.md", "security.md", "testing.md"}
+ELSEWHERE = {"performance.md", "reliability.md", "security.md", "testing.md"}
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
 
 
