@@ -378,7 +378,7 @@ class RoutesConfig(Section):
     ] = Field(default=LedgerConfig(), description="Where tokens and money are written down; false keeps no ledger.")
     logging: LoggingConfig | None = Field(default=None, description="One line per call, on stderr.")
     telemetry: TelemetryConfig | None = Field(default=None, description="Spans and metrics for other systems.")
-    state: StateConfig | None = Field(default=None, description="Limits, breakers and spend shared between processes.")
+    state: StateConfig | None = Field(default=None, description="Limits and breakers shared between processes.")
     spend_limit: SpendLimitConfig | None = Field(
         default=None, description="A ceiling on the money of all routes together."
     )

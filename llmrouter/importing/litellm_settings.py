@@ -21,7 +21,7 @@ _RETRIED_ANYWAY: Final = frozenset({"rate_limit", "server"})
 _KINDS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 _LONG: Final = 120  # seconds; llmrouter's own limit on a whole call
 _CALLBACKS: Final = "use `logging:` (one line per call), `llmrouter usage`, or wrap the call in your code"
-_REDIS: Final = "write `state: { url }` to share limits, breakers and spend between processes"
+_REDIS: Final = "write `state: { url }` to share limits and breakers between processes"
 _ADVICE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("callbacks", "success_callback", "failure_callback", "service_callbacks"), _CALLBACKS),
     **dict.fromkeys(("redis_host", "redis_port", "redis_password", "redis_url", "redis_db"), _REDIS),
