@@ -138,6 +138,12 @@ def whole(piece: str) -> str:
     return f"routes:\n{textwrap.indent(piece, '  ')}"
 
 
+@pytest.mark.parametrize("name", sorted(ELSEWHERE & {path.name for path in DOCS.glob("*.md")}))
+def test_python_on_the_other_pages_is_python(name: str) -> None:
+    for block in blocks_of(text_of(name), "python"):
+        compile(block.text, f"docs/{name}:{block.line}", "exec")
+
+
 def test_every_block_is_run_loaded_or_says_why_not() -> None:
     known = {"python", "bash", "yaml", "text", "toml", "json"}
     blocks = [(name, block) for name in PAGES for block in blocks_of(text_of(name))]
