@@ -5,6 +5,7 @@ Counters and histograms grow with each call; what is a state (breakers, limits, 
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -153,13 +154,15 @@ class MetricsServer:
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         started: tuple[Any, threading.Thread] = start_http_server(port, host, registry)
         self._server, self._thread = started
+        self._pid = os.getpid()
         self.port: int = self._server.server_port
 
     def close(self) -> None:
-        """Stop listening, and wait for the thread's end."""
-        self._server.shutdown()
+        """Stop listening, and wait for the thread's end. A forked process lets go of the socket: it has no thread."""
+        if self._pid == os.getpid():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
 
 def serving(host: str, port: int) -> tuple[PrometheusObserver, Callable[[], MetricsServer]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -222,3 +225,24 @@ def test_a_reload_keeps_the_counts_and_the_port(face: Face, fault_server: FaultS
         assert router.reload()
         with pytest.raises(OSError, match="refused"):
             Scraped(port)
+
+
+FORKED = """
+import os, sys, urllib.request
+from llmrouter import Router
+router = Router({"version": 1, "telemetry": {"prometheus": {"port": int(sys.argv[1])}}})
+child = os.fork()
+if child == 0:
+    router.close()
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/metrics", timeout=5).status)
+router.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_closes_its_router_and_the_parent_goes_on_serving() -> None:
+    run = [sys.executable, "-W", "ignore", "-c", FORKED, str(free_port())]  # 3.12 and later warn of any such fork
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout == "7\n200\n", done.stderr
