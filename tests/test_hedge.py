@@ -48,7 +48,8 @@ def test_when_the_first_rung_is_slow_the_second_answers_and_the_first_is_cut_sho
 
 @each_mode
 def test_both_attempts_are_told_of_and_booked(face: Face, fault_server: FaultServers, mode: Mode) -> None:
-    slow, quick = fault_server(silence(30)), fault_server(ANTHROPIC.reply(Answer("Quick.", input_tokens=100, output_tokens=20)))
+    answer = Answer("Quick.", input_tokens=100, output_tokens=20)
+    slow, quick = fault_server(silence(30)), fault_server(ANTHROPIC.reply(answer))
     with face.router(chain((OPENAI, slow), (ANTHROPIC, quick), **HEDGED)) as router:
         reply = ask(face, router, mode)
         face.run(router.close)
