@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from llmrouter import Response
+from llmrouter import Message, Response
+from llmrouter.cassettes import use_cassette
 from tests.servers.aimock import Aimock
 from tests.worlds import Face
 
@@ -27,6 +30,11 @@ WEATHER = {
     },
 }
 DEGREES = {"Oslo": "7 degrees", "Rome": "21 degrees"}
+THOUGHTS = ("I need the weather of both.", "Twenty-one less seven is fourteen.", "I can count again.")
+# How many fields only their own provider can read are in a turn with a thought and calls. aimock signs no thoughts for
+# Gemini, so there is nothing that Gemini would want back; in Chat the thought itself is what goes back.
+PRIVATE = {"openai": 1, "responses": 1, "anthropic": 2, "google": 0}
+PRIVATE_FIELDS = ("signature", "data", "encrypted_content", "reasoning_content")
 PARIS = "The capital of France is Paris, on the Seine."
 
 each_first = pytest.mark.parametrize("first", TARGETS)
@@ -97,3 +105,41 @@ def test_a_conversation_of_three_turns_moves_on(
         messages.append({"role": "user", "content": "count the tokens"})
         counted = _say(face, router, mode, then, messages)
     assert (counted.content, counted.input_tokens, counted.target) == ("Counted.", 120, TARGETS[then])
+
+
+def _private(message: Message, origin: str) -> list[str]:
+    """Return what only `origin` can read: signatures, hidden and encrypted thoughts."""
+    data = message.private_for(origin) or []
+    blocks = data if isinstance(data, list) else [data]
+    return [block[name] for block in blocks for name in PRIVATE_FIELDS if name in block]
+
+
+def _sent(path: Path) -> list[str]:
+    """Return the bodies of the requests in a cassette: aimock's own journal leaves private parts out."""
+    return [each["request"]["body"] for each in yaml.safe_load(path.read_text("utf-8"))["interactions"]]
+
+
+@each_mode
+@each_then
+@each_first
+def test_thoughts_go_back_to_their_provider_and_to_no_other(
+    face: Face, config: dict[str, Any], first: str, then: str, mode: str, tmp_path: Path
+) -> None:
+    tape, messages = tmp_path / "sent.yaml", [{"role": "user", "content": "weigh both cities"}]
+    with use_cassette(tape, "all"), face.router(config) as router:
+        asked = _say(face, router, mode, first, messages)
+        _look_up(messages, asked)
+        compared = _say(face, router, mode, first, messages)
+        messages.append({"role": "user", "content": "Are you sure about that?"})
+        other = _say(face, router, mode, then, messages)
+        messages.append({"role": "user", "content": "Really sure about that?"})
+        back = _say(face, router, mode, first, messages)
+    assert (asked.reasoning, compared.reasoning, other.reasoning, back.reasoning) == (*THOUGHTS, THOUGHTS[2])
+    secrets = _private(asked.message, first)
+    assert len(secrets) == PRIVATE[first]
+    _, to_first, to_then, to_first_again = _sent(tape)
+    assert all(secret in to_first and secret in to_first_again for secret in secrets)
+    if then != first:
+        known = [*secrets, *_private(compared.message, first), *THOUGHTS]
+        assert not [each for each in known if each in to_then]
+        assert not [each for each in _private(other.message, then) if each in to_first_again]
