@@ -82,7 +82,7 @@ class OtelObserver:
         attributes = {**common, **_of_call(told)}
         kept = _Times(start, finish, sum(each.attempt.outcome != "skipped" for each in told.tries))
         span = self._tracer.start_span(
-            f"chat {told.model}", kind=SpanKind.INTERNAL, attributes=attributes, start_time=start
+            f"{told.end.operation} {told.model}", kind=SpanKind.INTERNAL, attributes=attributes, start_time=start
         )
         context = trace.set_span_in_context(span)
         for each in told.tries:
@@ -140,7 +140,7 @@ class _Times:
 
 def _common(told: Told) -> Attributes:
     return {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": told.end.operation,
         "llmrouter.route": told.end.call.plan.name,
         **_endpoint(told, told.target),
         **({} if told.end.response is None else {"gen_ai.response.model": told.end.response.model}),

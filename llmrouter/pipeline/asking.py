@@ -70,9 +70,9 @@ class Asking:
             parsed = judge(walk.call, completion)
         except LLMRouterError as error:
             as_ours(prepared.rung, error, "", None)
-            walk.attempts.append(replace(record, outcome="failed", error=error))
+            walk.add(replace(record, outcome="failed", error=error))
             raise
-        walk.attempts.append(record)
+        walk.add(record)
         return Answer(completion, parsed, usage, usd_of(cost_nano))
 
     def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: BaseException | None = None) -> None:
@@ -101,9 +101,7 @@ class Asking:
         cost_nano = self._books.charge(prepared.rung, usage)
         admission.settle(Result(error, usage, cost_nano))
         seconds = time.monotonic() - started
-        walk.attempts.append(
-            Attempt(prepared.rung.target, outcome, error, seconds=seconds, usage=usage, cost_nano=cost_nano)
-        )
+        walk.add(Attempt(prepared.rung.target, outcome, error, seconds=seconds, usage=usage, cost_nano=cost_nano))
 
     async def open(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission) -> Reading:
         """Open a stream and read until its first content, which is where the call commits to it."""

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from secrets import token_hex
 from typing import Any, Final, Generic, TypeVar
 
 from llmrouter.errors import (
@@ -33,6 +32,7 @@ from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Ready, lacking
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
+from llmrouter.policy.shared import new_owner
 from llmrouter.types import Attempt
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class Walk(Generic[ReadyT]):
         self.rungs = call.plan.rungs if order is None else tuple(call.plan.rungs[index] for index in order)
         self._lacking = [lacking(call, rung) for rung in self.rungs]
         self._position = 0
+        self._wait_before_s = 0.0  # the attempt that is recorded next
         self._hedge = call.plan.hedge
         self._too_small: int | None = None  # a window that was too small for the prompt, in tokens
 
@@ -192,7 +193,7 @@ class Walk(Generic[ReadyT]):
 
         `once` settles the admission when it succeeds, because only it knows what the answer cost.
         """
-        rung, number, waited_s = ready.rung, 0, 0.0
+        rung, number = ready.rung, 0
         while True:
             number += 1
             admission = await self.admitted(ready)
@@ -203,20 +204,18 @@ class Walk(Generic[ReadyT]):
                 admission.settle(Result(error))
                 if not any(each.error is error for each in self.attempts[seen:]):  # `once` had nothing to record
                     self._record(rung, error, time.monotonic() - started)
-                self._waited(seen, waited_s)
                 self.report()  # not only at the end: the process may be killed before the next attempt is over
                 wait_s = self._wait_s(rung, error, number)
                 if wait_s is None:
                     raise
-                waited_s = wait_s
+                self._wait_before_s = wait_s
             except BaseException as error:
                 admission.settle(Result(error))
                 raise
             else:
-                self._waited(seen, waited_s)
                 return result
-            if waited_s > 0:
-                await self._runtime.sleep(waited_s)
+            if wait_s > 0:
+                await self._runtime.sleep(wait_s)
 
     async def admitted(self, ready: ReadyT) -> Admission:
         """Return leave for one attempt, waited for where that fits. Raises what a guard refuses with."""
@@ -250,7 +249,7 @@ class Walk(Generic[ReadyT]):
         with self._reporting:  # two rungs that race have a thread each
             first, done = self._reported, self.attempts[self._reported :]
             self._reported += len(done)
-            self._id = self._id or token_hex(8)
+            self._id = self._id or new_owner()
         if done:
             self._recorder.record(self.call, self._id, first, done)
 
@@ -270,11 +269,12 @@ class Walk(Generic[ReadyT]):
             self.attempts.append(Attempt(rung.target, "skipped", reason=str(error)))
             return
         request_id = error.request_id if isinstance(error, ProviderError) else None
-        self.attempts.append(Attempt(rung.target, "failed", error, seconds=seconds, request_id=request_id))
+        self.add(Attempt(rung.target, "failed", error, seconds=seconds, request_id=request_id))
 
-    def _waited(self, index: int, waited_s: float) -> None:
-        if waited_s and index < len(self.attempts):
-            self.attempts[index] = replace(self.attempts[index], waited_s=waited_s)
+    def add(self, attempt: Attempt) -> None:
+        """Record an attempt, with the wait before it."""
+        waited_s, self._wait_before_s = self._wait_before_s, 0.0
+        self.attempts.append(replace(attempt, waited_s=waited_s) if waited_s else attempt)
 
     def _wait_s(self, rung: RungPlan, error: LLMRouterError, number: int) -> float | None:
         """Return how long to wait before this rung is asked again; None: it is not asked again."""

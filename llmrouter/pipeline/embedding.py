@@ -17,7 +17,7 @@ from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.pipeline.rung import raise_as_ours, read
 from llmrouter.pipeline.settle import usd_of
 from llmrouter.providers.base import WireCall, WireTimeouts
-from llmrouter.types import Attempt, Embeddings, Usage
+from llmrouter.types import Attempt, Embeddings, Message, Response, Usage
 
 if TYPE_CHECKING:
     from llmrouter.pipeline.pipeline import Pipeline
@@ -95,9 +95,13 @@ class Embedding:
         batches = partial(_batches, call, texts, dimensions)
         walk = Walk(pipeline.runtime, call, batches, pipeline.guards, recorder=pipeline.recorder)
         try:
-            return await walk.run(partial(self._rung, walk))
-        finally:
-            walk.report()
+            found = await walk.run(partial(self._rung, walk))
+        except BaseException as error:
+            outcome = "failed" if isinstance(error, Exception) else "cancelled"
+            pipeline.unanswered(walk, outcome, error, "embeddings")
+            raise
+        pipeline.answered(walk, _as_response(found), "embeddings")
+        return found
 
     async def _rung(self, walk: Walk[Any], ready: Batches) -> Embeddings:
         asked = [partial(walk.attempt, batch, partial(self._once, walk)) for batch in ready.batches]
@@ -134,8 +138,25 @@ class Embedding:
         cost_nano = self._pipeline.books.charge(batch.rung, usage)
         admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=reply.headers))
         seconds = time.monotonic() - started
-        walk.attempts.append(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
+        walk.add(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
         return Vectors(vectors, usage, usd_of(cost_nano))
+
+
+def _as_response(found: Embeddings) -> Response[Any]:
+    """Return vectors as observers see them: everything but the vectors."""
+    return Response(
+        content="",
+        message=Message("assistant"),
+        finish_reason="stop",
+        provider_finish_reason=None,
+        model=found.model,
+        target=found.target,
+        route=found.route,
+        usage=found.usage,
+        cost_usd=found.cost_usd,
+        latency_s=found.latency_s,
+        attempts=found.attempts,
+    )
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

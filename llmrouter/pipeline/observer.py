@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from llmrouter.pipeline.call import Call
 from llmrouter.types import Attempt, Response
+
+Operation: TypeAlias = Literal["chat", "embeddings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,8 @@ class Ended:
     """A call that is over.
 
     `outcome` is ok, cached, stale, failed, cancelled (its task was, or Ctrl-C came) or abandoned (its reader left the
-    stream). `response` is None unless there is an answer, `error` None unless it failed. `seconds` is the whole call.
+    stream). `response` is None unless there is an answer (of embeddings it has no content), `error` None unless it
+    failed. `seconds` is the whole call.
     """
 
     call: Call
@@ -24,6 +27,7 @@ class Ended:
     seconds: float
     response: Response[Any] | None = None
     error: BaseException | None = None
+    operation: Operation = "chat"
 
 
 class Observer(Protocol):

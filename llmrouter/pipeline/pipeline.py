@@ -24,7 +24,7 @@ from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.flight import Crashed, Flight, Flights, Gone, Landed
 from llmrouter.pipeline.guard import Guard
-from llmrouter.pipeline.observer import Ended, Observer, Recorder, outcome_of
+from llmrouter.pipeline.observer import Ended, Observer, Operation, Recorder, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.pipeline.settle import Books, judge, respond
@@ -82,17 +82,20 @@ class Pipeline:
         guards = () if playback.replaying() else self.guards  # nothing is asked, so nothing is learned
         return Walk(self.runtime, call, ready, guards, self.traffic.order(call), recorder=self.recorder)
 
-    def answered(self, walk: Walk[Any], response: Response[Any]) -> None:
+    def answered(self, walk: Walk[Any], response: Response[Any], operation: Operation = "chat") -> None:
         """Tell the observers of a call that has its answer."""
         walk.report()
-        end = Ended(walk.call, outcome_of(response), walk.attempts, response.latency_s, response)
+        end = Ended(walk.call, outcome_of(response), walk.attempts, response.latency_s, response, operation=operation)
         for observer in self.observers:
             observer.ended(end)
 
-    def unanswered(self, walk: Walk[Any], outcome: str, error: BaseException | None) -> None:
+    def unanswered(
+        self, walk: Walk[Any], outcome: str, error: BaseException | None, operation: Operation = "chat"
+    ) -> None:
         """Tell the observers of a call that ended without an answer."""
         walk.report()
-        end = Ended(walk.call, outcome, walk.attempts, time.monotonic() - walk.started, error=error)
+        seconds = time.monotonic() - walk.started
+        end = Ended(walk.call, outcome, walk.attempts, seconds, error=error, operation=operation)
         for observer in self.observers:
             observer.ended(end)
 
