@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from llmrouter.errors import ContextLengthError
 from llmrouter.policy.overflow import MARK, Fitted, fit, turns_of

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llmrouter.model_table import Found, find, models_of, provider_id, table_info
 from llmrouter.prices import FREE, Price, PriceTable, rates, table_price

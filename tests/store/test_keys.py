@@ -7,8 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from llmrouter.errors import InvalidRequestError
 from llmrouter.store.keys import EXCLUDED, cache_key, target_prefix
