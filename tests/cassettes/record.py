@@ -17,6 +17,7 @@ from unittest.mock import patch
 import httpx2
 
 from llmrouter.cassettes import transport, use_cassette
+from tests.cassettes.completed import complete
 from tests.cassettes.scenarios import SCENARIOS, Scenario
 from tests.servers.aimock import find_aimock
 from tests.worlds import Face
@@ -45,15 +46,18 @@ def surroundings(*, emulator: bool) -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def redirected(url: str) -> Iterator[None]:
-    """Send every request to the server at `url`. The routers believe that they ask the provider itself.
+    """Send every request to the emulator at `url`, and complete its answers.
 
-    Another `base_url` would not do: a server that is not OpenAI's is spoken to in a more careful dialect.
+    The routers believe that they ask the provider itself. Another `base_url` would not do: a server that is not
+    OpenAI's is spoken to in a more careful dialect.
     """
     send, server = transport._SYNC, httpx2.URL(url)
 
     def handle_request(self: Any, request: httpx2.Request) -> httpx2.Response:
         request.url = request.url.copy_with(scheme=server.scheme, host=server.host, port=server.port)
-        return send(self, request)
+        response = send(self, request)
+        complete(request, response)
+        return response
 
     with patch.object(transport, "_SYNC", handle_request):
         yield

@@ -44,6 +44,7 @@ def test_a_replay_brings_what_the_scenario_is_about(face: Face, scenario: Scenar
         assert isinstance(found, scenario.fails)
     elif isinstance(found, Embeddings):
         assert len(found.vectors) == len(scenario.message)
+        assert found.usage.uncached_tokens > 0
     elif scenario.verb == "stream":
         assert "".join(found).strip()
     else:
