@@ -29,7 +29,7 @@ from llmrouter.prices import LOCAL_KINDS
 from llmrouter.providers import registry
 from llmrouter.route import Route
 from llmrouter.store.behind import WriteBehind
-from llmrouter.store.cache import DiskCache
+from llmrouter.store.opening import is_redis, open_cache
 from llmrouter.store.state import open_state
 from llmrouter.tokens.counter import TokenCounter
 from llmrouter.tokens.factors import Factors
@@ -56,13 +56,13 @@ class BaseRouter:
         self._compiled = Compiled(loaded)
         config = loaded.config
         folder = loaded.file(config.cache.dir)
-        cache = WriteBehind(DiskCache(folder, config.cache.size_limit))
-        counter, state = TokenCounter(Factors(folder)), config.state
-        shared = None if state is None or state.url is None else open_state(state.url.reveal(), folder)
-        traffic = Traffic(open_state(None, folder), shared, counter)
+        counter, url = TokenCounter(Factors(folder)), config.state_url
+        cache = WriteBehind(open_cache(url, folder, config.cache.size_limit))
+        shared = None if url is None else open_state(url, folder)
+        traffic = Traffic(open_state(None, folder), shared, counter, one_cache=is_redis(url))
         self._pipeline = Pipeline(self._runtime, cache, counter, traffic)
         self._embedding = Embedding(self._pipeline)
-        self._accounts = Accounts(self._pipeline)
+        self._accounts = Accounts(self._pipeline, url)
         self._accounts.use(loaded)
         self._telemetry, self._added = Telemetry(self), tuple[Guarded, ...]()
         self._telemetry.use(config.telemetry)

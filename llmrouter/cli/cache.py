@@ -1,4 +1,4 @@
-"""`llmrouter cache`: the answers that are kept on disk."""
+"""`llmrouter cache`: the answers that are kept, on disk or in the Redis of `state.url`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmrouter.cli.output import write, write_json
 from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
 
 if TYPE_CHECKING:
-    from llmrouter.store.cache import DiskCache
+    from llmrouter.store.opening import AnswerCache
 
 cache = typer.Typer(help="Look at, empty or tidy up the cache of answers.", no_args_is_help=True)
 
@@ -29,10 +29,8 @@ def stats(as_json: AsJson = False, routes: RoutesFile = None, verbose: Verbose =
         if as_json:
             write_json(found)
         else:
-            write(
-                f"{found['directory']}\n{_entries(found['entries'])}, "
-                f"{_size(found['bytes'])} of at most {_size(found['size_limit'])}\n"
-            )
+            most = "" if found["size_limit"] is None else f" of at most {_size(found['size_limit'])}"
+            write(f"{found['directory']}\n{_entries(found['entries'])}, {_size(found['bytes'])}{most}\n")
 
 
 @cache.command()
@@ -50,17 +48,17 @@ def prune(routes: RoutesFile = None, verbose: Verbose = False) -> None:
 
 
 @contextmanager
-def _opened(routes: Path | None) -> Iterator[DiskCache]:
-    """Open the cache that the file names. It never raises for the state of the disk; its warnings go to the log."""
+def _opened(routes: Path | None) -> Iterator[AnswerCache]:
+    """Open the cache that the file names. It never raises for the state of the store; its warnings go to the log."""
     from llmrouter.config.loader import load
     from llmrouter.observe.log import enable_logging
     from llmrouter.providers import registry
-    from llmrouter.store.cache import DiskCache
+    from llmrouter.store.opening import open_cache
 
     enable_logging("WARNING")
     loaded = load(routes, kinds=registry.names())
     section = loaded.config.cache
-    store = DiskCache(loaded.file(section.dir), section.size_limit)
+    store = open_cache(loaded.config.state_url, loaded.file(section.dir), section.size_limit)
     try:
         yield store
     finally:

@@ -353,7 +353,11 @@ class LoggingConfig(Section):
 
 
 class StateConfig(Section):
-    """Where breakers and limits are shared. Without it, the processes of a machine share limits, and no breakers."""
+    """What is shared between processes, and where.
+
+    Redis keeps cached answers, limits, spend limits, breakers and who is asking what, for many machines. Without it the
+    processes of one machine share all of that but breakers, which `file:` adds.
+    """
 
     url: SecretText = Field(
         default=None, description="redis://localhost:6379/0 for many machines, or file: for the processes of this one."
@@ -378,8 +382,13 @@ class RoutesConfig(Section):
     ] = Field(default=LedgerConfig(), description="Where tokens and money are written down; false keeps no ledger.")
     logging: LoggingConfig | None = Field(default=None, description="One line per call, on stderr.")
     telemetry: TelemetryConfig | None = Field(default=None, description="Spans and metrics for other systems.")
-    state: StateConfig | None = Field(default=None, description="Limits and breakers shared between processes.")
+    state: StateConfig | None = Field(default=None, description="What many processes share, and where.")
     spend_limit: SpendLimitConfig | None = Field(
         default=None, description="A ceiling on the money of all routes together."
     )
     routes: dict[str, RouteConfig] = Field(default={}, description="Named policies: a call picks one by its name.")
+
+    @property
+    def state_url(self) -> str | None:
+        """Where state is shared, with its password; None where it is not."""
+        return None if self.state is None or self.state.url is None else self.state.url.reveal()

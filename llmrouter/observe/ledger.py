@@ -15,7 +15,7 @@ from llmrouter.errors import ConfigError
 from llmrouter.pipeline.spending import SpendGuard
 from llmrouter.store.ledger import Ledger, open_ledger
 from llmrouter.store.ledger_row import Row
-from llmrouter.store.spend import SpendBook
+from llmrouter.store.opening import open_book
 from llmrouter.types import Usage
 from llmrouter.units import show_usd
 from llmrouter.usage import summary_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmrouter.pipeline.call import Call
     from llmrouter.pipeline.pipeline import Pipeline
     from llmrouter.pipeline.plan import RungPlan
+    from llmrouter.store.spend import Book
     from llmrouter.types import Attempt
 
 _NOTHING: Final = Usage()
@@ -59,13 +60,13 @@ class LedgerRecorder:
 class Accounts:
     """What a router keeps about money on disk: its ledger, and the tallies of its spend limits."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, state_url: str | None) -> None:
+        self._pipeline, self._state_url = pipeline, state_url  # for good: a reload does not move what is shared
         self._since = time.time()
         self._named: tuple[LedgerConfig | None, Path] | None = None  # what the file said last
         self._ledger: Ledger | None = None
         self._recorder: LedgerRecorder | None = None
-        self.book: SpendBook  # what was spent under each limit; there is one even without a ledger
+        self.book: Book  # what was spent under each limit; there is one even without a ledger
 
     @property
     def ledger(self) -> Ledger:
@@ -86,12 +87,12 @@ class Accounts:
         path = loaded.file((section or LedgerConfig()).path)
         if self._named == (section, path):
             return
-        before, pipeline = self._ledger, self._pipeline
+        before, pipeline, book = self._ledger, self._pipeline, open_book(self._state_url, path.parent)
         url = section.url if section is not None else None
         self._ledger = None if section is None else open_ledger(path, None if url is None else url.reveal())
         self._recorder = None if self._ledger is None else LedgerRecorder(self._ledger)
         self._named = (section, path)
-        book = self.book = SpendBook(path.parent)
+        self.book = book
         others = (guard for guard in pipeline.guards if not isinstance(guard, SpendGuard))
         pipeline.recorder = self._recorder
         pipeline.guards = (*others, SpendGuard(book, pipeline.counter))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmrouter.pipeline.plan import RoutePlan
     from llmrouter.policy.breaker import BreakerState
     from llmrouter.policy.limits import Limiter, Subject
-    from llmrouter.store.spend import SpendBook
+    from llmrouter.store.spend import Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Watched(Protocol):
     def spending(self) -> Sequence[SpendStanding]: ...
 
 
-def spending_of(plans: Sequence[RoutePlan], book: SpendBook) -> list[SpendStanding]:
+def spending_of(plans: Sequence[RoutePlan], book: Book) -> list[SpendStanding]:
     """Return how the spend limits of `plans` stand, each once."""
     now = time.time()
     return [_spending(limit, book, now) for limit in dict.fromkeys(_limits(plans))]
@@ -66,7 +66,7 @@ def _limits(plans: Sequence[RoutePlan]) -> Iterator[SpendLimit]:
             yield from rung.spend_limits
 
 
-def _spending(limit: SpendLimit, book: SpendBook, now: float) -> SpendStanding:
+def _spending(limit: SpendLimit, book: Book, now: float) -> SpendStanding:
     period = period_of(limit.per, now)
     tally = book.tally(Claim(limit.scope, period.name, period.ends, limit.nano), now)
     return SpendStanding(limit.scope, limit.per, usd(limit.nano), usd(tally.spent), usd(tally.reserved), period.ends)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from llmrouter.pipeline.call import Call
     from llmrouter.pipeline.guard import Result, Settle
     from llmrouter.pipeline.rung import Ready
-    from llmrouter.store.spend import SpendBook, Tally
+    from llmrouter.store.spend import Book, Tally
     from llmrouter.tokens.counter import TokenCounter
 
 
 class SpendGuard:
     """Keeps attempts within the spend limits of their route, their provider and the file."""
 
-    def __init__(self, book: SpendBook, counter: TokenCounter) -> None:
+    def __init__(self, book: Book, counter: TokenCounter) -> None:
         self._book, self._counter = book, counter
 
     def admit(self, call: Call, prepared: Ready, now: float, *, last_resort: bool) -> Settle | None:

@@ -50,18 +50,20 @@ class LatencyGuard:
 class Traffic:
     """Decides which rung a call starts with, and gives the guards of targets."""
 
-    def __init__(self, local: SharedState, shared: SharedState | None, counter: TokenCounter) -> None:
+    def __init__(
+        self, local: SharedState, shared: SharedState | None, counter: TokenCounter, *, one_cache: bool = False
+    ) -> None:
         """Make the traffic of one router.
 
-        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does, and always the
-        leases on asking, because the cache that they protect is of this machine too. `shared` is what the file names;
-        None: breakers and turns stay in this process, where one program's tests cannot close another's targets.
+        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does, and the leases on
+        asking, unless all who share `shared` have `one_cache` too. `shared` is what the file names; None: breakers and
+        turns stay in this process, where one program's tests cannot close another's targets.
         """
         own = shared or MemoryState()
         self._states = [local] if shared is None else [local, shared]
         self._turns, self._counter = own, counter
         self.breaker = Breaker(own)
-        self.leases = Leases(local)
+        self.leases = Leases(shared if shared is not None and one_cache else local)
         self.limiter = Limiter(shared or local)
         self._latencies = Latencies()
         self.guards: tuple[Guard, ...] = (

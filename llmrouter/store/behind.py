@@ -1,4 +1,4 @@
-"""Answers on their way to the cache: kept in memory at once, written to disk by a thread of their own.
+"""Answers on their way to the cache: kept in memory at once, written to disk or Redis by a thread of their own.
 
 A commit costs as much as all of the router's other work on a call, and on an event loop it would hold up every other
 call. What is not written yet is found all the same, in this process; other processes see it a moment later.
@@ -14,7 +14,8 @@ import weakref
 from collections.abc import Callable
 from typing import Final
 
-from llmrouter.store.cache import DiskCache, Entry, Write
+from llmrouter.store.cache import Entry, Write
+from llmrouter.store.opening import AnswerCache
 
 _GATHER_S: Final = 0.02  # from the first answer to its writing, so that answers which come together share a commit
 _IDLE_S: Final = 0.5  # a thread without work ends after it
@@ -22,9 +23,9 @@ _MOST_BYTES: Final = 64 * 2**20  # that wait for a slow disk; beyond it, answers
 
 
 class WriteBehind:
-    """A `DiskCache` whose writes cost the caller nothing. Shared by threads; each forked process has its own."""
+    """An `AnswerCache` whose writes cost the caller nothing. Shared by threads; each forked process has its own."""
 
-    def __init__(self, cache: DiskCache) -> None:
+    def __init__(self, cache: AnswerCache) -> None:
         self._cache = cache
         self._begin()
         _writers.add(self)

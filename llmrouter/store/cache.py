@@ -63,12 +63,15 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """The cache now: entries (expired ones too) and bytes on disk; hits and misses of this object, approximate."""
+    """The cache now: entries (expired ones too) and their bytes; hits and misses of this object, approximate.
 
-    directory: Path
+    `size_limit` None: whoever keeps them decides.
+    """
+
+    directory: Path | str  # or, in words, where they are instead
     entries: int
     bytes: int
-    size_limit: int
+    size_limit: int | None
     hits: int
     misses: int
 
@@ -108,7 +111,7 @@ class DiskCache:
     def get(self, key: str) -> Entry | None:
         """Return the entry of `key`, or None. An entry past its time to live but kept (`stale_s`) is not `fresh`."""
         blob: bytes | None = self._run(lambda database: database.get(key), None)
-        entry = None if blob is None else _unpack(blob)
+        entry = None if blob is None else unpack(blob)
         if entry is None:
             self._misses += 1
         else:
@@ -273,7 +276,7 @@ class DiskCache:
         logger.warning("cache {}: {}", self._directory, text)
 
 
-def _unpack(blob: bytes) -> Entry | None:
+def unpack(blob: bytes) -> Entry | None:
     """Read a stored blob; None when it is not in this version's form."""
     if len(blob) < _HEADER.size or not blob.startswith(_MAGIC):
         return None

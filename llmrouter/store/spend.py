@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from llmrouter.store.faults import Fault, fault_of
 from llmrouter.store.sqlite_file import Connection, SqliteFile
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 FILE: Final = "spend.db"  # beside the ledger
 _BUSY_S: Final = 2.0  # for the transactions of other processes, some 100 microseconds each
-_KEPT_S: Final = 86_400.0  # after the end of its period, for attempts that are settled late
+KEPT_S: Final = 86_400.0  # after the end of its period, for attempts that are settled late
 _MIGRATIONS: Final = (
     (
         """CREATE TABLE spent (
@@ -64,6 +64,29 @@ class Refused(NamedTuple):
     tally: Tally
 
 
+class Book(Protocol):
+    """Where tallies are kept. No method raises for the state of the store."""
+
+    def reserve(self, claims: Sequence[Claim], nano: int, lease_s: float, now: float) -> str | Refused:
+        """Reserve `nano` nano-USD under every claim, or under none; return the reservation's id, or who refused.
+
+        `now` is in Unix seconds. The reservation lapses after `lease_s` seconds unless it is settled before.
+        """
+        ...
+
+    def settle(self, reservation: str, claims: Sequence[Claim], nano: int) -> None:
+        """Free a reservation, lapsed or not, and book what was really spent."""
+        ...
+
+    def tally(self, claim: Claim, now: float) -> Tally:
+        """Return how a limit stands."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; using the book again opens them again."""
+        ...
+
+
 class SpendBook:
     """The tallies in `directory`/spend.db. Making one touches no disk; threads and processes may share it."""
 
@@ -73,18 +96,15 @@ class SpendBook:
         self._lock, self._pid = threading.Lock(), os.getpid()
 
     def reserve(self, claims: Sequence[Claim], nano: int, lease_s: float, now: float) -> str | Refused:
-        """Reserve `nano` nano-USD under every claim, or under none; return the reservation's id, or who refused.
-
-        `now` is in Unix seconds. The reservation lapses after `lease_s` seconds unless it is settled before.
-        """
+        """See Book."""
         return self._change(lambda connection: _reserve(connection, claims, nano, now + lease_s, now))
 
     def settle(self, reservation: str, claims: Sequence[Claim], nano: int) -> None:
-        """Free a reservation, lapsed or not, and book what was really spent."""
+        """See Book."""
         self._change(lambda connection: _settle(connection, reservation, claims, nano))
 
     def tally(self, claim: Claim, now: float) -> Tally:
-        """Return how a limit stands."""
+        """See Book."""
         return self._change(lambda connection: _tally(connection, claim, now))
 
     def close(self) -> None:
@@ -139,7 +159,7 @@ def _transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Conne
 def _reserve(
     connection: sqlite3.Connection, claims: Sequence[Claim], nano: int, until: float, now: float
 ) -> str | Refused:
-    connection.execute("DELETE FROM spent WHERE ends < ?", (now - _KEPT_S,))
+    connection.execute("DELETE FROM spent WHERE ends < ?", (now - KEPT_S,))
     for place, claim in enumerate(claims):
         tally = _tally(connection, claim, now)
         if tally.spent + tally.reserved + nano > claim.ceiling:

@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -212,6 +213,17 @@ def _forgiving_read(step: Callable[[Record, float], T], key: str, backend: Backe
     return backend.read(key, taken, now)
 
 
+@contextmanager
+def needing_redis() -> Iterator[None]:
+    """Raise ConfigError where `state.url` is none of Redis's, or the package `redis` is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise ConfigError("state.url needs the package redis: pip install 'llmrouter[redis]'") from None
+    except ValueError:  # its message would show the URL, and with it a password
+        raise ConfigError("state.url is not a Redis address, such as redis://localhost:6379/0") from None
+
+
 def open_state(url: str | None, directory: Path | None) -> SharedState:
     """Return the state at `url`; without one, in a file in `directory`; without that, in memory.
 
@@ -224,14 +236,10 @@ def open_state(url: str | None, directory: Path | None) -> SharedState:
         folder = url.removeprefix("file://").removeprefix("file:")
         directory, url = Path(folder) if folder else directory, None
     if url is not None:
-        from llmrouter.store.state_redis import RedisBackend
+        with needing_redis():
+            from llmrouter.store.state_redis import RedisBackend
 
-        try:
             return BackedState(RedisBackend(url))
-        except ModuleNotFoundError:
-            raise ConfigError("state.url needs the package redis: pip install 'llmrouter[redis]'") from None
-        except ValueError:  # its message would show the URL, and with it a password
-            raise ConfigError("state.url is not a Redis address, such as redis://localhost:6379/0") from None
     if directory is not None:
         from llmrouter.store.state_file import FileBackend
 

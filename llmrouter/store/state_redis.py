@@ -11,19 +11,16 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from llmrouter.policy.shared import Record, Step, Stepper, new_owner
+from llmrouter.store.redis_link import connect, shown
 from llmrouter.store.state import StateLostError
 
 T = TypeVar("T")
 
 _PREFIX: Final = "{llmrouter}:1:"  # one hash slot, so that a step over several keys works on a cluster too
-_TIMEOUT_S: Final = 0.25  # of connecting and of each answer
 _GIVE_UP_S: Final = 0.5  # for a record that others keep changing
 _REST_S: Final = 2.0
 _SEEN_AT_MOST: Final = 4096
@@ -64,15 +61,8 @@ class RedisBackend:
     """Records in the Redis at `url`. Raises ValueError for a URL that is not one of Redis's."""
 
     def __init__(self, url: str, *, server_clock: bool = True) -> None:
-        self.name = _shown(url)
-        self._client: Any = redis.Redis.from_url(
-            url,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-            encoding_errors="replace",
-        )
+        self.name = shown(url)
+        self._client = connect(url, decode_responses=True)
         self._script = self._client.register_script(_COMPARE_AND_SET)
         self._seen: dict[str, _Seen] = {}
         self._server_clock = server_clock
@@ -155,12 +145,3 @@ def _parsed(text: str) -> _Seen:
         return _Seen(version, json.loads(value)) if version else _NONE
     except (ValueError, RecursionError):  # not ours; the next step replaces it
         return _Seen(version, None)
-
-
-def _shown(url: str) -> str:
-    """Return where `url` leads, without user and password."""
-    try:
-        parts = urlsplit(url)
-        return f"redis at {parts.hostname or parts.path}" + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "redis"

@@ -1,0 +1,57 @@
+"""Which cache and which book a file names: those of this machine, or those that many machines share through Redis.
+
+Shared state is opened by `store.state.open_state`. Nothing here touches disk or network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from llmrouter.store.cache import CacheStats, DiskCache, Entry, Write
+from llmrouter.store.spend import Book, SpendBook
+from llmrouter.store.state import needing_redis
+
+
+class AnswerCache(Protocol):
+    """Bytes by key, with an age. No method raises for the state of the store; see `store.cache.DiskCache`."""
+
+    def get(self, key: str) -> Entry | None: ...
+    def set(self, key: str, value: bytes, ttl_s: float | None, stale_s: float = 0.0) -> bool: ...
+    def set_all(self, writes: Mapping[str, Write]) -> bool: ...
+    def delete(self, key: str) -> bool: ...
+    def clear(self) -> int: ...
+    def prune(self) -> int: ...
+    def stats(self) -> CacheStats: ...
+    def close(self) -> None: ...
+
+
+def is_redis(url: str | None) -> bool:
+    """Whether a `state.url` is shared by many machines, so that cache and spend limits go there too."""
+    return url is not None and not url.startswith("file:")
+
+
+def open_cache(url: str | None, directory: Path, size_limit: int) -> AnswerCache:
+    """Return the cache that goes with `state.url`; the one in `directory` serves alone, or while Redis is lost.
+
+    Raises ConfigError for a URL that is none of Redis's, and when the package `redis` is not installed.
+    """
+    disk = DiskCache(directory, size_limit)
+    if url is None or not is_redis(url):
+        return disk
+    with needing_redis():
+        from llmrouter.store.cache_redis import RedisCache
+
+        return RedisCache(url, disk)
+
+
+def open_book(url: str | None, directory: Path) -> Book:
+    """Return the book of spend limits that goes with `state.url`; the one in `directory` as above. Raises as above."""
+    alone = SpendBook(directory)
+    if url is None or not is_redis(url):
+        return alone
+    with needing_redis():
+        from llmrouter.store.spend_redis import RedisSpendBook
+
+        return RedisSpendBook(url, alone)
