@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +19,9 @@ from llmrouter.errors import ConfigError, ModelNotFoundError
 if TYPE_CHECKING:
     from llmrouter.pipeline.plan import RungPlan
     from llmrouter.router import Router
+
+
+OLD_AFTER_DAYS: Final = 90  # of prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,22 @@ def report(routes: Path | None) -> bool:
     unpriced = _unique((each.target, "give it one under `prices:`") for each in found if not each.priced)
     _list("Not usable, and skipped", unusable)
     _list("No price is known, so cost_usd is None", unpriced)
+    write(aged(datetime.now(UTC).date()))
     dead = sorted({each.route for each in found} - {each.route for each in found if each.reason is None})
     if dead:
         write(f"No target at all is usable on: {', '.join(dead)}\n")
     write(f"The file is right. {_many(len(router.routes), 'route')}, {_many(len(unusable), 'target')} not usable.\n")
     return not unusable and not unpriced
+
+
+def aged(today: date) -> str:
+    """Return a warning where the newest price of the built-in table is old; "" where it is not, or has no date."""
+    from llmrouter.model_table import table_info
+
+    name, newest = table_info(today)
+    if newest == "unknown" or (today - date.fromisoformat(newest)).days <= OLD_AFTER_DAYS:
+        return ""
+    return f"The prices of {name} are of {newest} and older: `llmrouter prices update` shows what has changed.\n\n"
 
 
 def _checked(router: Router) -> list[Checked]:
