@@ -78,20 +78,23 @@ class BaseRouter:
         kept in `reload_error`. Calls under way finish with the configuration they started with.
         """
         with self._reloading:
-            self._stamp = file_stamp(self._compiled.loaded.path)
-            try:
-                compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
-                self._telemetry.use(compiled.loaded.config.telemetry)
-                self._accounts.use(compiled.loaded)
-            except ConfigError as error:
-                from loguru import logger
+            return self._swapped()
 
-                self.reload_error = error
-                logger.error("the edited file is not used, the routes stay as they were\n{}", error)
-                return False
-            self.reload_error = None
-            self._compiled = compiled
-            self._use_observers()
+    def _swapped(self) -> bool:
+        self._stamp = file_stamp(self._compiled.loaded.path)
+        try:
+            compiled = Compiled(load(self._source, self._environ, kinds=registry.names()), self._compiled)
+            self._telemetry.use(compiled.loaded.config.telemetry)
+            self._accounts.use(compiled.loaded)
+        except ConfigError as error:
+            from loguru import logger
+
+            self.reload_error = error
+            logger.error("the edited file is not used, the routes stay as they were\n{}", error)
+            return False
+        self.reload_error = None
+        self._compiled = compiled
+        self._use_observers()
         self._warn_unusable()
         return True
 
@@ -100,9 +103,14 @@ class BaseRouter:
 
     def _current(self) -> Compiled:
         # One stat a call (about a microsecond) instead of a thread: the call after an edit sees the edit.
-        if self._watch and file_stamp(self._compiled.loaded.path) != self._stamp:
-            self.reload()
+        if self._watch and self._is_edited():
+            with self._reloading:
+                if self._is_edited():  # of the threads that see the edit, one reads the file
+                    self._swapped()
         return self._compiled
+
+    def _is_edited(self) -> bool:
+        return file_stamp(self._compiled.loaded.path) != self._stamp
 
     def add_observer(self, observer: Observer) -> None:
         """Have `observer.ended(end)` called when a call is over, from now on and across reloads of the file.
