@@ -49,7 +49,7 @@ def check(found: list[str], calls: int) -> None:
     """Every call was answered by one version, and many versions were seen."""
     assert len(found) == calls
     assert [text for text in found if len(set(text.split())) != 1] == []
-    assert len(Counter(found)) > EDITS / 5
+    assert len(Counter(found)) > 2
 
 
 def test_a_thousand_tasks_see_one_version_each_while_the_file_changes(
