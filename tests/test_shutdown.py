@@ -366,7 +366,7 @@ router.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("cached", [False], ids=["plain"])  # a fork inside SQLite may still hang the cache
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "plain"])
 def test_children_forked_while_threads_ask_can_ask_too(fault_server: FaultServers, ledger: Path, cached: bool) -> None:
     server = fault_server(OPENAI.reply("Here."))
     more = {"cache": {"ttl": "1h"}, "limits": {"concurrency": 50}} if cached else {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from llmrouter import forks
 from llmrouter.errors import (
     ContentFilterError,
     LengthError,
@@ -66,7 +66,7 @@ class Books:
 
     def __init__(self, counter: TokenCounter) -> None:
         self._counter = counter
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._total_nano = 0
 
     @property

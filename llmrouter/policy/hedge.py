@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
+
+from llmrouter import forks
 
 BURST: Final = 5.0  # the most hedges that quiet times can save up for a slow one
 
@@ -20,7 +21,7 @@ class Hedge:
         self.hedges = 0
         self._share = max_extra
         self._saved = 0.0
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def called(self) -> None:
         """Count a call, when it starts."""

@@ -7,12 +7,13 @@ Providers refill steadily: between two answers the room grows in a straight line
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from llmrouter import forks
 
 LONGEST_S: Final = 120.0  # a reset further away is a quota of a day or a month, and no reason to wait
 _MOST_KEYS: Final = 4096
@@ -121,7 +122,7 @@ class Learned:
     """The latest word of each provider about its limits, by key (a target). Threads may share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._told: dict[str, tuple[Observed, float]] = {}
 
     def observe(self, key: str, headers: Mapping[str, str], now: float) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from llmrouter import forks
 from llmrouter.policy.shared import Record, SharedState, Step
 from llmrouter.policy.spend import worst_case_nano
 from llmrouter.types import Document, Image, Message, Text
@@ -57,7 +57,7 @@ class Latencies:
     """How long targets took lately, in seconds: an average in which the newest count most. Threads may share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._known: dict[str, tuple[float, float]] = {}  # average, measured at
 
     def answered(self, target: str, seconds: float, now: float) -> None:

@@ -5,10 +5,10 @@ Credentials are google-auth's defaults for the project, or an API key (Gemini al
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from llmrouter import forks
 from llmrouter.errors import LLMRouterError, ProviderError, UnsupportedError
 from llmrouter.providers.anthropic import AnthropicProvider, sdk_options
 from llmrouter.providers.anthropic_messages import MessagesCodec
@@ -198,7 +198,7 @@ class _Opening:
     def __init__(self, gemini: Any, claude: AnthropicProvider) -> None:
         self._gemini, self._provider = gemini, claude
         self._claude: Any = None
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def _client(self, world: World, call: WireCall) -> Any:
         if not is_claude(call.model):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from llmrouter import forks
 from llmrouter.store.faults import Fault, fault_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FILES: Final = ("cache.db", "cache.db-wal", "cache.db-shm")
 _ASIDE: Final = "cache.db.corrupt-"
 _REST_S: Final = 5.0  # after a failure that will not pass by itself, the disk is left alone for so long
 _WARN_EVERY_S: Final = 600.0
-_OPEN_WAIT_S: Final = 1.0  # for another thread that is opening; a fork may have frozen it for ever
+_OPEN_WAIT_S: Final = 1.0  # for another thread that is opening
 _LARGEST_VALUE: Final = 64 * 2**20
 
 
@@ -102,7 +102,7 @@ class DiskCache:
         self._directory = Path(os.path.abspath(os.path.expandvars(Path(directory).expanduser())))  # noqa: PTH100 - touches no disk
         self._path = str(self._directory / _FILES[0])
         self._size_limit, self._timeout = size_limit, timeout
-        self._lock = threading.Lock()  # guards opening
+        self._lock = forks.lock()  # guards opening
         self._opened: _Opened | None = None
         self._rest_until = 0.0
         self._warned: dict[Fault | str, float] = {}
@@ -155,7 +155,7 @@ class DiskCache:
         """Close every thread's connection as soon as it is idle. Using the cache again opens it again."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            with suppress(Exception):
+            with suppress(Exception), opened.database.lock:
                 opened.database.close()
 
     def _keeps(self, write: Write) -> bool:
@@ -176,7 +176,10 @@ class DiskCache:
         opened: _Opened | None = None
         try:
             opened = self._current()
-            return otherwise if opened is None else action(opened.database)
+            if opened is None:
+                return otherwise
+            with opened.database.lock:
+                return action(opened.database)
         except Exception as error:  # noqa: BLE001 - a cache costs a warning, never a call
             self._failed(error, opened)
             return otherwise
@@ -238,7 +241,7 @@ class DiskCache:
         fault = fault_of(error)
         self._report(fault, error)
         if opened is not None:
-            with suppress(Exception):
+            with suppress(Exception), opened.database.lock:
                 opened.database.abandon_transaction()
         if opened is not None and fault in (Fault.LOCKED, Fault.FULL, Fault.FOREIGN):
             return  # it may pass, and reading may still work

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from typing import Any, Final, cast
 from weakref import WeakSet
@@ -16,6 +17,7 @@ from weakref import WeakSet
 import diskcache  # type: ignore[import-untyped]  # ships no types
 from diskcache import core
 
+from llmrouter import forks
 from llmrouter.store.faults import ForeignEntryError
 
 DATABASE_NAME: Final[str] = core.DBNAME
@@ -24,7 +26,7 @@ _PRAGMAS: Final = (
     "PRAGMA auto_vacuum = 1",  # must precede the first table; deleted entries then give their pages back
     "PRAGMA journal_mode = wal",
     "PRAGMA synchronous = 1",
-    "PRAGMA cache_size = 8192",
+    "PRAGMA cache_size = -2000",  # KiB, for each thread: the system keeps the file in memory anyway
     "PRAGMA mmap_size = 0",  # a mapped file that somebody truncates kills the process with SIGBUS
     "PRAGMA trusted_schema = 0",
 )
@@ -57,11 +59,16 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # the base class has no 
         """Do nothing: our rows name no files, and a foreign row must not choose what is deleted."""
 
 
+_connecting: Final = forks.rlock()  # guards the coming and going of connections; a collection may come at any time
+_inherited: Final[list[_Connection]] = []  # a parent's connections: closing one here could hurt the parent's
+
+
 class _Connection(sqlite3.Connection):
     """Closes itself when collected: a thread's connection ends after the thread, without a ResourceWarning (3.13)."""
 
     def __del__(self) -> None:
-        self.close()
+        with _connecting:
+            self.close()
 
 
 class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no types
@@ -72,20 +79,28 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
 
     def __init__(self, directory: str, *, size_limit: int, timeout: float) -> None:
         self._busy_s = timeout
-        self._connections: WeakSet[_Connection] = WeakSet()
+        self.connections: WeakSet[_Connection] = WeakSet()
+        _databases.add(self)
         settings = {**core.DEFAULT_SETTINGS, "size_limit": size_limit}  # passed, so that stored ones never win
         super().__init__(directory, timeout=timeout, disk=BytesDisk, **settings)
 
     def __del__(self) -> None:
-        for con in list(self._connections):  # a connection is a reference cycle: dropping it would not close it
+        for con in list(self.connections):  # a connection is a reference cycle: dropping it would not close it
             con.close()
+
+    @property
+    def lock(self) -> threading.Lock:
+        """This thread's lock, to be held while it uses the database, so that no fork happens within SQLite."""
+        found = getattr(self._local, "lock", None)
+        if found is None:
+            found = self._local.lock = forks.lock()
+        return cast(threading.Lock, found)
 
     @property
     def _con(self) -> sqlite3.Connection:
         local, pid = self._local, os.getpid()
         if getattr(local, "pid", None) != pid:  # a connection must not be used across a fork
-            self.close()
-            local.pid = pid
+            local.pid, local.con = pid, None
         con = getattr(local, "con", None)
         if con is None:
             con = local.con = self._connect()
@@ -99,7 +114,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
             check_same_thread=False,  # used by one thread, but whoever drops the database last closes it
             factory=_Connection,
         )
-        self._connections.add(con)
+        with _connecting:
+            self.connections.add(con)
         for pragma in _PRAGMAS:
             con.execute(pragma)
         return con
@@ -123,3 +139,23 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
             con.rollback()
         except sqlite3.Error:
             self.close()
+
+
+_databases: Final[WeakSet[Database]] = WeakSet()
+_shared: Final[list[_Connection]] = []  # over a fork; else those of other threads would be collected in the child
+
+
+def _before_fork() -> None:
+    with _connecting:
+        _shared.extend(con for database in list(_databases) for con in database.connections)
+
+
+def _in_child() -> None:
+    _inherited.extend(_shared)
+    _shared.clear()
+    for database in list(_databases):
+        database.connections.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_shared.clear, after_in_child=_in_child)

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from llmrouter import forks
 from llmrouter.store.ledger_row import Filter, Row
 
 DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may lose
 _REST_S: Final = 5.0  # a store that failed is left alone for so long
 _MOST_KEPT: Final = 10_000  # rows that wait for a store that failed
 _EXIT_S: Final = 10.0
-_FORK_S: Final = 1.0
 
 
 class LedgerLostError(Exception):
@@ -103,13 +103,13 @@ class _Writer:
     def reset(self) -> None:
         """Begin anew: with nothing queued, and no thread. A forked process leaves the parent's rows to the parent."""
         self._queue: deque[Row] = deque()
-        self._unwritten: list[Row] = []  # guarded by `io`
+        self._unwritten: list[Row] = []  # guarded by `_io`
         self._awake, self._stopping = threading.Event(), threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._rest_until = 0.0
         self._warned: set[str] = set()
-        self.io = threading.Lock()  # guards the store; held over a fork, so that none happens within SQLite
+        self._io = forks.lock()  # guards the store
 
     def add(self, row: Row) -> None:
         self._queue.append(row)
@@ -140,13 +140,13 @@ class _Writer:
             self._awake.clear()  # before the queue is emptied: a row that comes meanwhile wakes us again
             self.write()
             if self._stopping.is_set():
-                with self.io:
+                with self._io:
                     self._store.close()
                 return
 
     def write(self, *, at_last: bool = False) -> None:
         """Write what is queued. `at_last`: what cannot be written now is given up."""
-        with self.io:
+        with self._io:
             while self._queue:
                 self._unwritten.append(self._queue.popleft())
             if self._unwritten and (at_last or time.monotonic() >= self._rest_until):
@@ -182,7 +182,7 @@ class _Writer:
 
     def read(self, which: Filter) -> list[Row]:
         self.write()
-        with self.io:
+        with self._io:
             return self._store.read(which)
 
     def end(self) -> None:
@@ -197,26 +197,15 @@ class _Writer:
             thread.join(_EXIT_S)
         self._awake.clear()
         self.write(at_last=True)
-        with self.io:
+        with self._io:
             self._store.close()
 
 
 _writers: Final[weakref.WeakSet[_Writer]] = weakref.WeakSet()
-_held: Final[list[_Writer]] = []  # whose `io` the forking thread holds
 _exiting_pid = 0  # the process that closes its ledgers when multiprocessing ends it
 
 
-def _before_fork() -> None:
-    _held.extend(writer for writer in list(_writers) if writer.io.acquire(timeout=_FORK_S))
-
-
-def _in_parent() -> None:
-    while _held:
-        _held.pop().io.release()
-
-
 def _in_child() -> None:
-    _held.clear()
     for writer in list(_writers):
         writer.reset()
 
@@ -237,4 +226,4 @@ def _close_with_child() -> None:
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_in_child)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from llmrouter import forks
 from llmrouter.store.faults import Fault, fault_of
 from llmrouter.store.sqlite_file import Connection, SqliteFile
 
@@ -93,7 +93,7 @@ class SpendBook:
     def __init__(self, directory: Path) -> None:
         self._file = SqliteFile(directory / FILE, _MIGRATIONS, busy_s=_BUSY_S)
         self._alone: sqlite3.Connection | None = None
-        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._lock, self._pid = forks.lock(), os.getpid()
 
     def reserve(self, claims: Sequence[Claim], nano: int, lease_s: float, now: float) -> str | Refused:
         """See Book."""
@@ -114,8 +114,8 @@ class SpendBook:
                 self._file.close()
 
     def _change(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        if self._pid != os.getpid():  # forked: the lock may have been held by a thread that is not here
-            self._lock, self._pid, self._alone = threading.Lock(), os.getpid(), None
+        if self._pid != os.getpid():  # forked, and what the parent counts alone is the parent's
+            self._pid, self._alone = os.getpid(), None
         with self._lock:
             if self._alone is None:
                 try:

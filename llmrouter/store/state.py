@@ -7,15 +7,13 @@ is lost costs one warning, and until it is back each process goes on alone.
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from llmrouter import forks
 from llmrouter.errors import ConfigError
 from llmrouter.policy.shared import Record, SharedState, Step, Stepper
 from llmrouter.store.state_beat import Heartbeat
@@ -39,12 +37,7 @@ class MemoryState:
     def __init__(self) -> None:
         self._records: dict[str, tuple[Record, float]] = {}  # and until when it is kept
         self._sweep_at = _SWEEP_AT_LEAST
-        self.unlock()
-        _locked.add(self)
-
-    def unlock(self) -> None:
-        """Take a new lock: after a fork, a thread that only the parent has may hold the old one."""
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
         """See SharedState."""
@@ -86,18 +79,6 @@ class MemoryState:
         """Forget what nobody needs any more; done so rarely that it costs each change nothing."""
         self._records = {key: found for key, found in self._records.items() if found[1] > now}
         self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._records))
-
-
-_locked: Final[weakref.WeakSet[MemoryState]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for state in list(_locked):
-        state.unlock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 class StateLostError(Exception):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from llmrouter import forks
 from llmrouter.policy.shared import Record, Stepper
 from llmrouter.store.faults import Fault, fault_of
 from llmrouter.store.state import StateLostError
@@ -58,11 +57,10 @@ class FileBackend:
         self._path = self._directory / FILE
         self.name = str(self._path)
         self._reset()
-        _backends.add(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # guards the connection
+        self._lock = forks.lock()  # guards the connection
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
         self._check_at = self._sweep_at = 0.0
@@ -186,24 +184,6 @@ class FileBackend:
         for suffix in _SUFFIXES:
             with suppress(OSError):
                 self._path.with_name(FILE + suffix).unlink()
-
-
-_backends: Final[weakref.WeakSet[FileBackend]] = weakref.WeakSet()
-_held: Final[list[threading.Lock]] = []  # over a fork, so that none happens within SQLite, whose own locks stay locked
-
-
-def _before_fork() -> None:
-    locks = [backend._lock for backend in list(_backends)]
-    _held.extend(lock for lock in locks if lock.acquire(timeout=_LOCK_S))
-
-
-def _in_parent() -> None:
-    while _held:
-        _held.pop().release()
-
-
-if hasattr(os, "register_at_fork"):  # the child's first use takes a new lock and connection: see `_open`
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_held.clear)
 
 
 def _get(connection: sqlite3.Connection, key: str, now: float) -> Record:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from llmrouter import forks
 from llmrouter.tokens import encoding
 from llmrouter.tokens.factors import Factors
 from llmrouter.tokens.families import Family, family_of
@@ -58,7 +58,7 @@ class TokenCounter:
         self._cache: OrderedDict[str, int] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._used = 0
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def count_text(self, text: str) -> int:
         """Return the o200k_base tokens of `text`. Never raises."""

@@ -7,10 +7,11 @@ tiktoken downloads. It is read once, on the first count, in about 0.3 s.
 from __future__ import annotations
 
 import gzip
-import threading
 from binascii import a2b_base64
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
+
+from llmrouter import forks
 
 if TYPE_CHECKING:
     import tiktoken
@@ -37,7 +38,7 @@ _SPECIAL: Final = {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
 # tiktoken panics on whitespace runs of about a million characters (its regex engine runs out of stack).
 _CHUNK: Final = 1 << 16
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _encoding: tiktoken.Encoding | None = None
 
 

@@ -10,12 +10,12 @@ import json
 import math
 import os
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from llmrouter import forks
 from llmrouter.tokens.families import family_of
 
 FILE_NAME: Final = "token_factors.json"
@@ -48,7 +48,7 @@ class Factors:
         self._path = Path(directory).expanduser() / FILE_NAME if directory is not None else None
         self._write_every = write_every
         self._learned: dict[str, _Learned] | None = None
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._unwritten = False
         self._next_write = time.monotonic() + write_every
         self._warned = False
