@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
+from llmrouter import forks
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import load
@@ -29,7 +29,7 @@ from llmrouter.prices import LOCAL_KINDS
 from llmrouter.providers import registry
 from llmrouter.route import Route
 from llmrouter.store.behind import WriteBehind
-from llmrouter.store.opening import is_redis, open_cache
+from llmrouter.store.opening import is_redis, open_cache, open_leases
 from llmrouter.store.state import open_state
 from llmrouter.tokens.counter import TokenCounter
 from llmrouter.tokens.factors import Factors
@@ -50,7 +50,7 @@ class BaseRouter:
 
     def __init__(self, source: Source = None, *, watch: bool = False, environ: Mapping[str, str] | None = None) -> None:
         self._source, self._environ, self._watch = source, environ, watch
-        self._reloading = threading.Lock()
+        self._reloading = forks.lock()
         loaded = load(source, environ, kinds=registry.names())
         self._stamp = file_stamp(loaded.path)
         self._compiled = Compiled(loaded)
@@ -58,8 +58,8 @@ class BaseRouter:
         folder = loaded.file(config.cache.dir)
         counter, url = TokenCounter(Factors(folder)), config.state_url
         cache = WriteBehind(open_cache(url, folder, config.cache.size_limit))
-        shared = None if url is None else open_state(url, folder)
-        traffic = Traffic(open_state(None, folder), shared, counter, one_cache=is_redis(url))
+        local, shared = open_state(None, folder), None if url is None else open_state(url, folder)
+        traffic = Traffic(local, shared, open_leases(folder, local, shared if is_redis(url) else None), counter)
         self._pipeline = Pipeline(self._runtime, cache, counter, traffic)
         self._embedding = Embedding(self._pipeline)
         self._accounts = Accounts(self._pipeline, url)

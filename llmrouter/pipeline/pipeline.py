@@ -176,10 +176,11 @@ class Pipeline:
         self.give_back(lease)
         return answer
 
-    def give_back(self, lease: Lease | None) -> None:
+    @staticmethod
+    def give_back(lease: Lease | None) -> None:
         """Let other processes ask again."""
         if lease is not None:
-            self.traffic.leases.give_back(lease, time.time())
+            lease.give_back(time.time())
 
     def cached(self, walk: Walk[Prepared], prepared: Prepared) -> Response[Any] | None:
         """Return the answer from this rung's own entry, or None. Raises CacheMissError at the end of `cache="only"`."""

@@ -50,20 +50,18 @@ class LatencyGuard:
 class Traffic:
     """Decides which rung a call starts with, and gives the guards of targets."""
 
-    def __init__(
-        self, local: SharedState, shared: SharedState | None, counter: TokenCounter, *, one_cache: bool = False
-    ) -> None:
+    def __init__(self, local: SharedState, shared: SharedState | None, leases: Leases, counter: TokenCounter) -> None:
         """Make the traffic of one router.
 
-        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does, and the leases on
-        asking, unless all who share `shared` have `one_cache` too. `shared` is what the file names; None: breakers and
-        turns stay in this process, where one program's tests cannot close another's targets.
+        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does. `shared` is what
+        the file names; None: breakers and turns stay in this process, where one program's tests cannot close another's
+        targets. `leases` are on asking, among all who have one cache.
         """
         own = shared or MemoryState()
         self._states = [local] if shared is None else [local, shared]
         self._turns, self._counter = own, counter
         self.breaker = Breaker(own)
-        self.leases = Leases(shared if shared is not None and one_cache else local)
+        self.leases = leases
         self.limiter = Limiter(shared or local)
         self._latencies = Latencies()
         self.guards: tuple[Guard, ...] = (
@@ -99,5 +97,6 @@ class Traffic:
 
     def close(self) -> None:
         """Let go of the shared state; it opens again when it is used."""
+        self.leases.close()
         for state in self._states:
             state.close()

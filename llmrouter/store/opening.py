@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from llmrouter.policy.leases import Leases, StateLeases
+from llmrouter.policy.shared import SharedState
+from llmrouter.store import lease_file
 from llmrouter.store.cache import CacheStats, DiskCache, Entry, Write
 from llmrouter.store.spend import Book, SpendBook
 from llmrouter.store.state import needing_redis
@@ -55,3 +58,15 @@ def open_book(url: str | None, directory: Path) -> Book:
         from llmrouter.store.spend_redis import RedisSpendBook
 
         return RedisSpendBook(url, alone)
+
+
+def open_leases(directory: Path, local: SharedState, shared: SharedState | None) -> Leases:
+    """Return the leases of all who use the same cache: in `shared`, if that cache is shared by many machines.
+
+    Else they are those of this machine's processes: in `directory`, or in `local` where the system has no such locks.
+    """
+    if shared is not None:
+        return StateLeases(shared)
+    if not lease_file.supported():
+        return StateLeases(local)
+    return lease_file.FileLeases(directory)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from llmrouter.policy.leases import Leases
+from llmrouter.policy.leases import Leases, StateLeases
+from llmrouter.store import lease_file
+from llmrouter.store.lease_file import FileLeases
 from llmrouter.store.state import BackedState, MemoryState
 from llmrouter.store.state_file import FileBackend
 
 NOW = 1_800_000_000.0
+LOCKED = pytest.param("locks", marks=pytest.mark.skipif(not lease_file.supported(), reason="no such locks here"))
 
 
-@pytest.fixture
-def leases() -> Leases:
-    return Leases(MemoryState())
+@pytest.fixture(params=["memory", LOCKED])
+def leases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Leases]:
+    found: Leases = StateLeases(MemoryState()) if request.param == "memory" else FileLeases(tmp_path)
+    yield found
+    found.close()
 
 
 def test_only_one_holds_a_lease(leases: Leases) -> None:
@@ -28,16 +34,17 @@ def test_only_one_holds_a_lease(leases: Leases) -> None:
 def test_a_lease_that_was_given_back_can_be_taken(leases: Leases) -> None:
     lease = leases.take("k", NOW)
     assert lease is not None
-    leases.give_back(lease, NOW)
+    lease.give_back(NOW)
     assert leases.take("k", NOW) is not None
 
 
-def test_a_lease_may_linger_until_its_answer_has_landed(leases: Leases) -> None:
+def test_a_lease_that_is_given_back_twice_stays_with_its_new_holder(leases: Leases) -> None:
     lease = leases.take("k", NOW)
     assert lease is not None
-    leases.give_back(lease, NOW, linger_s=0.1)
-    assert leases.take("k", NOW + 0.09) is None
-    assert leases.take("k", NOW + 0.11) is not None
+    lease.give_back(NOW)
+    assert leases.take("k", NOW) is not None
+    lease.give_back(NOW)
+    assert leases.take("k", NOW) is None
 
 
 def test_sixteen_threads_that_ask_at_once_get_one_lease(leases: Leases) -> None:
@@ -48,7 +55,7 @@ def test_sixteen_threads_that_ask_at_once_get_one_lease(leases: Leases) -> None:
 
 def test_a_lease_nobody_renews_passes_to_the_next(tmp_path: Path) -> None:
     state = BackedState(FileBackend(tmp_path), beat_s=60.0)
-    leases = Leases(state)
+    leases = StateLeases(state)
     assert leases.take("k", NOW) is not None
     assert leases.take("k", NOW + 9.9) is None
     assert leases.take("k", NOW + 10) is not None
@@ -57,10 +64,10 @@ def test_a_lease_nobody_renews_passes_to_the_next(tmp_path: Path) -> None:
 
 def test_a_late_return_does_not_take_the_lease_from_its_new_holder(tmp_path: Path) -> None:
     state = BackedState(FileBackend(tmp_path), beat_s=60.0)
-    leases = Leases(state)
+    leases = StateLeases(state)
     late = leases.take("k", NOW)
     assert late is not None
     assert leases.take("k", NOW + 11) is not None
-    leases.give_back(late, NOW + 12)
+    late.give_back(NOW + 12)
     assert leases.take("k", NOW + 12) is None
     state.close()

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from llmrouter.errors import ConfigError
 from llmrouter.policy.breaker import Admission, Blocked, Breaker, Circuit
-from llmrouter.policy.leases import Leases
+from llmrouter.policy.leases import StateLeases
 from llmrouter.policy.limits import Limiter, Limits, Scope, Subject
 from llmrouter.policy.select import next_turn
 from llmrouter.policy.shared import Record, SharedState, Step, key_of
@@ -183,7 +183,7 @@ def test_a_record_that_makes_no_sense_counts_as_none(tmp_path: Path, key: str, g
     put(state, key, garbage)
     assert Limiter(state).reserve(where, 1, NOW).granted
     put(state, key, garbage)
-    Leases(state).take(key, NOW)
+    StateLeases(state).take(key, NOW)
     state.close()
 
 
@@ -223,7 +223,7 @@ _PRELUDE = """
     import sys, time
     from pathlib import Path
     from llmrouter.policy.breaker import *
-    from llmrouter.policy.leases import Leases
+    from llmrouter.policy.leases import StateLeases
     from llmrouter.policy.limits import Limiter, Limits, Scope, Subject
     from llmrouter.policy.select import next_turn
     from llmrouter.store.state import open_state
@@ -283,13 +283,13 @@ def test_a_living_holder_keeps_its_lease_and_a_killed_one_frees_it_after_its_len
         from llmrouter.store import state as rooms
         state._heartbeat._period_s = 0.2
         state.lease_s = 0.8
-        assert Leases(state).take(key, time.time())
+        assert StateLeases(state).take(key, time.time())
         print("held", flush=True)
         time.sleep(60)
     """
     holder = run(script, place, key)
     state = meet(place)
-    leases = Leases(state)
+    leases = StateLeases(state)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -303,7 +303,7 @@ def test_a_living_holder_keeps_its_lease_and_a_killed_one_frees_it_after_its_len
             assert time.monotonic() - killed < 5
             time.sleep(0.02)
         assert time.monotonic() - killed < 1.5
-        leases.give_back(lease, time.time())
+        lease.give_back(time.time())
     finally:
         holder.kill()
         holder.communicate()
@@ -382,20 +382,20 @@ def test_memory_does_not_grow_with_records_that_expired() -> None:
 
 def test_the_heartbeat_thread_ends_when_nothing_is_held(tmp_path: Path) -> None:
     state = BackedState(FileBackend(tmp_path), beat_s=0.02)
-    lease = Leases(state).take("k", time.time())
+    lease = StateLeases(state).take("k", time.time())
     assert lease is not None
-    Leases(state).give_back(lease, time.time())
+    lease.give_back(time.time())
     until = time.monotonic() + 5
     while any(thread.name == "llmrouter-leases" for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert Leases(state).take("k", time.time()) is not None  # and it starts anew
+    assert StateLeases(state).take("k", time.time()) is not None  # and it starts anew
     state.close()
 
 
 def test_closing_ends_the_heartbeat_at_once(tmp_path: Path) -> None:
     state = BackedState(FileBackend(tmp_path))
-    Leases(state).take("k", time.time())
+    StateLeases(state).take("k", time.time())
     state.close()
     assert not any(thread.name == "llmrouter-leases" for thread in threading.enumerate())
 
