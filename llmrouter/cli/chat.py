@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from contextlib import nullcontext, redirect_stderr
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -69,15 +71,50 @@ def chat(
 
 
 def _stream(router: Router, route: str, message: Any, options: ChatOptions) -> Response[Any]:
-    last = ""
-    try:
-        with router.stream(route, message, **options) as pieces:
-            for last in pieces:
-                write(last)
-            return pieces.response
-    finally:
-        if last and not last.endswith("\n"):
-            write("\n")  # also after an error or Ctrl-C, so that the next line starts on its own
+    answer = _OpenLine()
+    apart = sys.stdout.isatty() and sys.stderr.isatty()  # one screen: a line of the log must not end up in the answer
+    with (
+        answer,
+        redirect_stderr(_Apart(sys.stderr, answer)) if apart else nullcontext(),
+        router.stream(route, message, **options) as pieces,
+    ):
+        for piece in pieces:
+            answer.write(piece)
+        return pieces.response
+
+
+class _OpenLine:
+    """Text on stdout whose last line is ended at the end, also after an error or Ctrl-C."""
+
+    _open = False
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def write(self, piece: str) -> None:
+        if piece:
+            write(piece)
+            self._open = not piece.endswith("\n")
+
+    def end(self) -> None:
+        if self._open:
+            self.write("\n")
+
+
+class _Apart(io.TextIOBase):
+    """A stderr whose lines start on their own."""
+
+    def __init__(self, stderr: TextIO, answer: _OpenLine) -> None:
+        self._stderr, self._answer = stderr, answer
+
+    def write(self, text: str) -> int:
+        self._answer.end()
+        return self._stderr.write(text)
+
+    def flush(self) -> None:
+        self._stderr.flush()
 
 
 def _end_line(content: str) -> None:

@@ -65,12 +65,13 @@ def test_the_package_can_be_run(tmp_path: Path) -> None:
 
 
 @contextmanager
-def on_a_terminal(*arguments: str) -> Iterator[int]:
-    """Run the command line with a terminal as its stdout; give the other side of that terminal."""
+def on_a_terminal(*arguments: str, log: bool = False) -> Iterator[int]:
+    """Run the command line with a terminal as its stdout (`log`: and stderr); give the other side of that terminal."""
     ours, theirs = pty.openpty()
     try:
         with subprocess.Popen(
-            command(*arguments), stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL,
+            command(*arguments), stdin=subprocess.DEVNULL, stdout=theirs,
+            stderr=theirs if log else subprocess.DEVNULL,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
         ) as running:  # fmt: skip
             os.close(theirs)
@@ -97,6 +98,15 @@ def test_a_terminal_gets_the_answer_as_it_comes(echoing: Path) -> None:
     )
     with on_a_terminal("chat", "python/slow:say", "hi") as terminal:
         assert read_until(terminal, b"first") == b"first"
+
+
+def test_on_a_terminal_a_line_of_the_log_starts_on_its_own(echoing: Path) -> None:
+    (echoing.parent / "brief.py").write_text("def say(messages, **params):\n    yield 'The answer.'\n")
+    with on_a_terminal("chat", "python/brief:say", "hi", log=True) as terminal:
+        lines = read_until(terminal, b"never").decode().splitlines()
+    assert lines[0] == "The answer."
+    assert "python/brief:say" in lines[1]
+    assert len(lines) == 2
 
 
 def test_a_terminal_gets_a_drawn_table(echoing: Path) -> None:
