@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +31,7 @@ def write(path: Path, server: FaultServer, version: int) -> None:
         "system": f"You are version {version}.",
         "params": {"max_tokens": 1000 + version},
     }
-    new = path.with_suffix(".new")
+    new = path.with_suffix(f".{version}")
     new.write_text(yaml.safe_dump(config))
     new.replace(path)  # as editors and deployments do: nobody ever reads half a file
 
@@ -49,7 +48,7 @@ def check(found: list[str], calls: int) -> None:
     """Every call was answered by one version, and many versions were seen."""
     assert len(found) == calls
     assert [text for text in found if len(set(text.split())) != 1] == []
-    assert len(Counter(found)) > 2
+    assert len(Counter(found)) > EDITS / 5
 
 
 def test_a_thousand_tasks_see_one_version_each_while_the_file_changes(
@@ -73,20 +72,18 @@ def test_a_thousand_tasks_see_one_version_each_while_the_file_changes(
 
 
 def test_threads_see_one_version_each_while_the_file_changes(fault_server: FaultServers, tmp_path: Path) -> None:
-    server, path, done = fault_server(echoed), tmp_path / "routes.yaml", threading.Event()
+    server, path = fault_server(echoed), tmp_path / "routes.yaml"
     write(path, server, 0)
 
-    def edit() -> None:
-        for version in range(1, EDITS + 1):
-            done.wait(0.04)
-            write(path, server, version)
-
     with Router(path, watch=True) as router, ThreadPoolExecutor(16) as pool:
-        editing = threading.Thread(target=edit)
-        editing.start()
-        found = list(pool.map(lambda number: router.chat("r", f"question {number}").content, range(300)))
-        editing.join()
-    check(found, 300)
+
+        def call(number: int) -> str:
+            if number % 6 == 0:
+                write(path, server, number // 6)
+            return router.chat("r", f"question {number}").content
+
+        found = list(pool.map(call, range(6 * EDITS)))
+    check(found, 6 * EDITS)
 
 
 def test_a_stream_under_way_keeps_its_version(fault_server: FaultServers, tmp_path: Path) -> None:
