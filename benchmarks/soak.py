@@ -225,6 +225,19 @@ def sockets() -> int:
     return found
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The memory after `minutes`: resident (MiB), and blocks of Python's own allocator (thousands).
+
+    The first also grows while the C library's allocator spreads out over the threads, until it has what it needs; the
+    second grows only when something is kept.
+    """
+
+    minutes: float
+    resident: float
+    blocks: float
+
+
 def slope(samples: Sequence[tuple[float, float]]) -> float:
     """Return the slope of a straight line through `samples` (least squares)."""
     count = len(samples)
@@ -233,12 +246,12 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread if spread else 0.0
 
 
-def sampled(samples: list[tuple[float, float]], server: Any, until: float) -> None:
+def sampled(samples: list[Memory], server: Any, until: float) -> None:
     """Take the memory once a second, and have the servers forget."""
     started = time.monotonic()
     while time.monotonic() < until:
         time.sleep(1.0)
-        samples.append(((time.monotonic() - started) / 60, rss_mib()))
+        samples.append(Memory((time.monotonic() - started) / 60, rss_mib(), sys.getallocatedblocks() / 1000))
         server.stdin.write("\n")
         server.stdin.flush()
 
@@ -248,7 +261,7 @@ def soak(minutes: float, folder: Path, server: Any) -> int:
     urls = server.stdout.readline().split()
     config, tally, before = config_of(urls, folder), Tally(), sockets()
     until = time.monotonic() + 60 * minutes
-    samples: list[tuple[float, float]] = []
+    samples: list[Memory] = []
     sampling = threading.Thread(target=sampled, args=(samples, server, until))
     sampling.start()
 
@@ -277,7 +290,7 @@ def _others() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
 
 
-def _judged(tally: Tally, samples: Sequence[tuple[float, float]], left: dict[str, Any]) -> int:
+def _judged(tally: Tally, samples: Sequence[Memory], left: dict[str, Any]) -> int:
     total = sum(tally.outcomes.values())
     answered = sum(count for name, count in tally.outcomes.items() if name.endswith(" ok"))
     half = samples[len(samples) // 2 :]
@@ -287,8 +300,10 @@ def _judged(tally: Tally, samples: Sequence[tuple[float, float]], left: dict[str
         print(f"{name:20} {len(found)} {found[:3] if found else ''}")
     for name, value in left.items():
         print(f"left over: {name:9} {value}")
-    print(f"memory               {samples[0][1]:.1f} to {samples[-1][1]:.1f} MiB")
-    print(f"slope, second half   {slope(half):+.2f} MiB a minute")
+    print(f"resident memory      {samples[0].resident:.1f} to {samples[-1].resident:.1f} MiB")
+    print(f"  slope, second half {slope([(each.minutes, each.resident) for each in half]):+.2f} MiB a minute")
+    print(f"blocks in use        {half[0].blocks:,.0f} to {half[-1].blocks:,.0f} thousand in the second half")
+    print(f"  slope              {slope([(each.minutes, each.blocks) for each in half]):+.2f} thousand a minute")
     for name, count in sorted(tally.outcomes.items()):
         print(f"  {name:42} {count}")
     return 1 if tally.truncated or tally.foreign or tally.late or any(left.values()) else 0
