@@ -22,6 +22,7 @@ from google.genai.types import AutomaticFunctionCallingConfig, GenerateContentCo
 from llmrouter.providers.base import WireCall, WireReply
 from llmrouter.providers.failures import decoded
 from llmrouter.providers.http import AsyncByteStream, ByteStream, reply_of, sdk_timeout
+from llmrouter.providers.lean import LeanAsyncClient, LeanClient
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -41,20 +42,13 @@ class _Exchange:
     stream: bool
     response: httpx2.Response | None = None
 
-    def request(self, built: httpx2.Request) -> httpx2.Request:
-        """Return the SDK's request with our body, headers and limits."""
-        headers = built.headers.copy()
-        headers.pop("content-length", None)
-        headers.update(self.call.headers)
+    def parts(self, headers: Any) -> dict[str, Any]:
+        """Return what the request is made of: the SDK's headers, with our body, headers and limits."""
+        merged = httpx2.Headers(headers)
+        merged.update(self.call.headers)
         content = json.dumps(self.call.body, ensure_ascii=False, separators=(",", ":"), default=dict)
-        limits = sdk_timeout(self.call.timeouts).as_dict()
-        return httpx2.Request(
-            built.method,
-            built.url,
-            headers=headers,
-            content=content.encode("utf-8", "replace"),
-            extensions={**built.extensions, "timeout": limits},
-        )
+        limits = sdk_timeout(self.call.timeouts)
+        return {"headers": merged, "content": content.encode("utf-8", "replace"), "timeout": limits}
 
     def received(self) -> httpx2.Response:
         """Return the response. Raises RuntimeError when the SDK never asked for it."""
@@ -80,27 +74,43 @@ def _nothing(request: httpx2.Request) -> httpx2.Response:
     return httpx2.Response(200, request=request, content=b"")
 
 
-class Carrier(httpx2.Client):
+class Carrier(LeanClient):
     """The blocking client under the SDK."""
 
+    def build_request(
+        self, method: str, url: httpx2.URL | str, *, headers: Any = None, **options: Any
+    ) -> httpx2.Request:
+        """Build our exchange's request in place of the SDK's."""
+        exchange = _current.get()
+        parts = {"headers": headers, **options} if exchange is None else exchange.parts(headers)
+        return super().build_request(method, url, **parts)
+
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send our exchange in place of the SDK's request."""
+        """Send it, keep the response, and give the SDK an empty one."""
         exchange = _current.get()
         if exchange is None:
             return super().send(request, **options)
-        exchange.response = super().send(exchange.request(request), stream=exchange.stream)
+        exchange.response = super().send(request, stream=exchange.stream)
         return _nothing(request)
 
 
-class AsyncCarrier(httpx2.AsyncClient):
+class AsyncCarrier(LeanAsyncClient):
     """The asynchronous client under the SDK."""
 
+    def build_request(
+        self, method: str, url: httpx2.URL | str, *, headers: Any = None, **options: Any
+    ) -> httpx2.Request:
+        """Build our exchange's request in place of the SDK's."""
+        exchange = _current.get()
+        parts = {"headers": headers, **options} if exchange is None else exchange.parts(headers)
+        return super().build_request(method, url, **parts)
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send our exchange in place of the SDK's request."""
+        """Send it, keep the response, and give the SDK an empty one."""
         exchange = _current.get()
         if exchange is None:
             return await super().send(request, **options)
-        exchange.response = await super().send(exchange.request(request), stream=exchange.stream)
+        exchange.response = await super().send(request, stream=exchange.stream)
         return _nothing(request)
 
 

@@ -13,6 +13,7 @@ from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedRespon
 from llmrouter.providers import shape
 from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
+from llmrouter.providers.lean import LeanAsyncClient, LeanClient
 
 
 @functools.lru_cache(maxsize=8)
@@ -36,13 +37,12 @@ class BoundedTransport(httpx2.HTTPTransport):
         self._pool._network_backend = BoundedBackend()
 
 
-def sync_client(settings: ProviderSettings, cls: type[httpx2.Client] = httpx2.Client) -> httpx2.Client:
+def sync_client(settings: ProviderSettings, cls: type[LeanClient] = LeanClient) -> LeanClient:
     """Return a blocking SDK client's `http_client`: bounded in time, redirects (with our key) not followed."""
-    transport = BoundedTransport(**_transport_options(settings))
-    return cls(transport=transport, follow_redirects=False, trust_env=False)
+    return cls(BoundedTransport(**_transport_options(settings)))
 
 
-def async_client(settings: ProviderSettings, cls: type[httpx2.AsyncClient] = httpx2.AsyncClient) -> httpx2.AsyncClient:
+def async_client(settings: ProviderSettings, cls: type[LeanAsyncClient] = LeanAsyncClient) -> LeanAsyncClient:
     """Return an asynchronous SDK client's `http_client`; redirects (with our key) are not followed."""
     transport = httpx2.AsyncHTTPTransport(**_transport_options(settings))
     if settings.proxy is None:  # aiohttp knows HTTP proxies only
@@ -51,7 +51,7 @@ def async_client(settings: ProviderSettings, cls: type[httpx2.AsyncClient] = htt
         # The transport has no parameter that takes a pool; every asynchronous test fails if this stops working.
         pool: Any = AiohttpPool(_ssl_context(settings.ca_bundle), settings.max_connections, settings.keepalive)
         transport._pool = pool
-    return cls(transport=transport, follow_redirects=False, trust_env=False)
+    return cls(transport)
 
 
 def whole_url(sdk: Any, path: str) -> str:
