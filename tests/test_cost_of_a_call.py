@@ -155,12 +155,14 @@ def test_calls_leave_no_memory_behind(tmp_path: Path) -> None:
         router = opened.enter_context(Router(config(tmp_path, "answer")))
         for _ in range(200):
             router.chat("full", question())
+        router.usage()  # which has the ledger's queue written
         tracemalloc.start()
         opened.callback(tracemalloc.stop)
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(1000):
             router.chat("full", question())
+        router.usage()
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     # Texts that were counted are remembered, up to 4 MB: some 300 bytes for each of these.

@@ -177,4 +177,5 @@ def _asked_again(prepared: Prepared, completion: Completion, error: OutputInvali
 
     turns = (completion.message, Message("user", reask(error.problems)))
     request = replace(prepared.request, messages=(*prepared.request.messages, *turns))
-    return replace(prepared, request=request, body=prepared.rung.provider.codec.encode(request))
+    body = prepared.rung.provider.codec.encode(request)
+    return replace(prepared, request=request, body=body, measured=None)

@@ -23,7 +23,7 @@ from llmrouter.store.keys import cache_key
 from llmrouter.types import Message, Request, Trim
 
 if TYPE_CHECKING:
-    from llmrouter.tokens.counter import TokenCounter
+    from llmrouter.tokens.counter import Measured, TokenCounter
 
 T = TypeVar("T")
 
@@ -43,8 +43,8 @@ class Ready(Protocol):
 class Prepared:
     """A rung that is ready to be asked.
 
-    `key` is None where the call does not use the cache; `counted` is the prompt's tokens before the model's factor,
-    None where nothing had to be counted.
+    `key` is None where the call does not use the cache; `measured` is how long the prompt is,
+    None where it did not have to be counted.
     """
 
     rung: RungPlan
@@ -53,10 +53,12 @@ class Prepared:
     body: Mapping[str, Any]
     key: str | None = None
     trim: Trim | None = None
-    counted: int | None = None
+    measured: Measured | None = None
 
     def prompt_tokens(self, counter: TokenCounter) -> int:
         """Return the tokens of the prompt, counted or estimated."""
+        if self.measured is not None:
+            return self.measured.tokens
         request = self.request
         return counter.count(self.rung.target, request.messages, request.tools, request.schema).tokens
 
@@ -91,33 +93,39 @@ def prepare(call: Call, rung: RungPlan, counter: TokenCounter) -> Prepared:
     Raises ContextLengthError where the budget's policy is `error` or nothing more can go, and UnsupportedError where
     the protocol cannot carry the request.
     """
-    messages, trim, counted = _fitted(call, rung, playback.neutral_counter() if playback.in_use() else counter)
+    messages, trim, measured = _fitted(call, rung, playback.neutral_counter() if playback.in_use() else counter)
     request = call.request(rung, for_origin(messages, rung.provider.settings.name))
     lacks = rung.provider.lacks(request)
     if lacks is not None:
         raise UnsupportedError(f"{rung.target} cannot carry {lacks}")
     body = rung.provider.codec.encode(request)
     key = cache_key(rung.key_prefix, body) if call.cache is not None else None
-    return Prepared(rung, call.timeouts(rung), request, body, key, trim, counted)
+    return Prepared(rung, call.timeouts(rung), request, body, key, trim, measured)
 
 
-def _fitted(call: Call, rung: RungPlan, counter: TokenCounter) -> tuple[tuple[Message, ...], Trim | None, int | None]:
+def _fitted(
+    call: Call, rung: RungPlan, counter: TokenCounter
+) -> tuple[tuple[Message, ...], Trim | None, Measured | None]:
     bounds = [bound for bound in (call.plan.budget.input, call.options.max_context_tokens) if bound is not None]
     if not bounds:
         return call.messages, None, None
+    if not counter.factors.due(rung.target) and counter.surely_within(
+        rung.target, call.messages, call.tools, call.schema, min(bounds)
+    ):
+        return call.messages, None, None
     measured = counter.measure(rung.target, call.messages, call.tools, call.schema)
     if measured.tokens <= min(bounds):  # nearly always, and then one count is enough
-        return call.messages, None, measured.counted
+        return call.messages, None, measured
     from llmrouter.policy.overflow import fit
 
     def count(messages: Any) -> int:
         return counter.count(rung.target, messages, call.tools, call.schema).tokens
 
     fitted = fit(call.messages, min(bounds), call.plan.budget.overflow, count)
-    counted = counter.measure(rung.target, fitted.messages, call.tools, call.schema).counted
+    measured = counter.measure(rung.target, fitted.messages, call.tools, call.schema)
     if fitted.trim is not None:
         _warn_trimmed(call, rung, fitted.trim)
-    return fitted.messages, fitted.trim, counted
+    return fitted.messages, fitted.trim, measured
 
 
 def _warn_trimmed(call: Call, rung: RungPlan, trim: Trim) -> None:

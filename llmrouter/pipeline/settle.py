@@ -79,17 +79,17 @@ class Books:
         reported = completion.usage
         if reported is None:
             return self.estimated(prepared, completion.message.text, completion.reasoning)
-        if prepared.counted is not None and not playback.in_use() and reported.input_tokens and not reported.estimated:
-            self._counter.learn(prepared.rung.target, prepared.counted, reported.input_tokens)
+        measured = prepared.measured
+        if measured is not None and not playback.in_use() and reported.input_tokens and not reported.estimated:
+            self._counter.learn(prepared.rung.target, measured.counted, reported.input_tokens)
         return reported
 
     def estimated(self, prepared: Prepared, text: str, reasoning: str | None = None) -> Usage:
         """Return the usage of an answer as far as it is known: counted, and flagged as estimated."""
-        rung, request = prepared.rung, prepared.request
-        prompt = self._counter.count(rung.target, request.messages, request.tools, request.schema)
+        prompt = prepared.prompt_tokens(self._counter)
         hidden = self._counter.count_text(reasoning) if reasoning else 0
         answer = self._counter.count_text(text) + hidden
-        return Usage(uncached_tokens=prompt.tokens, output_tokens=answer, reasoning_tokens=hidden, estimated=True)
+        return Usage(uncached_tokens=prompt, output_tokens=answer, reasoning_tokens=hidden, estimated=True)
 
     def charge(self, rung: RungPlan, usage: Usage) -> int | None:
         """Add an attempt's price to the total and return it in nano-USD; None when it is unknown."""

@@ -110,7 +110,7 @@ class DiskCache:
 
     def get(self, key: str) -> Entry | None:
         """Return the entry of `key`, or None. An entry past its time to live but kept (`stale_s`) is not `fresh`."""
-        blob: bytes | None = self._run(lambda database: database.get(key), None)
+        blob: bytes | None = self._run(lambda database: database.value(key), None)
         entry = None if blob is None else unpack(blob)
         if entry is None:
             self._misses += 1
@@ -124,11 +124,11 @@ class DiskCache:
 
     def set_all(self, writes: Mapping[str, Write]) -> bool:
         """Store several values in one transaction; see `set`. Return whether they were."""
-        kept = {key: write for key, write in writes.items() if self._keeps(write)}
+        kept = {key: (write.packed(), write.kept_s) for key, write in writes.items() if self._keeps(write)}
 
         def store(database: Database) -> bool:
-            with database.transact():
-                return all(database.set(key, write.packed(), expire=write.kept_s) for key, write in kept.items())
+            database.put_all(kept)
+            return True
 
         return bool(kept) and self._run(store, False)
 

@@ -28,6 +28,7 @@ _ROLES: Final = frozenset(get_args(Role))
 _FINISH_REASONS: Final = frozenset(get_args(FinishReason))
 _PARTS: Final[Mapping[str, type[Part]]] = {"text": Text, "image": Image, "document": Document}
 _PART_NAMES: Final = {cls: name for name, cls in _PARTS.items()}
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BUCKETS: Final = (
     "uncached_tokens",
     "output_tokens",
@@ -55,7 +56,7 @@ def dump(completion: Completion) -> bytes:
         "request_id": completion.request_id,
         "raw": completion.raw,
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _encode(data).encode("utf-8", "surrogatepass")
 
 
 def load(data: bytes) -> Completion | None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from typing import Any, Final, cast
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 import diskcache  # type: ignore[import-untyped]  # ships no types
@@ -19,6 +21,8 @@ from diskcache import core
 
 from llmrouter import forks
 from llmrouter.store.faults import ForeignEntryError
+
+T = TypeVar("T")
 
 DATABASE_NAME: Final[str] = core.DBNAME
 
@@ -30,6 +34,20 @@ _PRAGMAS: Final = (
     "PRAGMA mmap_size = 0",  # a mapped file that somebody truncates kills the process with SIGBUS
     "PRAGMA trusted_schema = 0",
 )
+
+
+# A row whose key is text and whose value is bytes, as diskcache's own `set` writes it through `BytesDisk`.
+_ROW: Final = f"(?, 1, ?, ?, ?, 0, NULL, 0, {core.MODE_RAW:d}, NULL, ?)"
+_PUT: Final = (
+    "INSERT INTO Cache(key, raw, store_time, expire_time, access_time, access_count, tag, size, mode, filename, value)"
+    " VALUES {rows} ON CONFLICT (key, raw) DO UPDATE SET store_time = excluded.store_time,"
+    " expire_time = excluded.expire_time, access_time = excluded.access_time, access_count = 0,"
+    " size = excluded.size, mode = excluded.mode, filename = NULL, value = excluded.value"
+)
+_GET: Final = (
+    "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)"
+)
+_AT_ONCE: Final = 50  # rows in one statement
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # the base class has no types
@@ -130,6 +148,29 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
             return value
         return super().reset(key, value, update)
 
+    def value(self, key: str) -> bytes | None:
+        """Return the value of `key`, None when there is none or its time is over: `get` without its choices.
+
+        Raises what `get` raises.
+        """
+        row = self._con.execute(_GET, (key, time.time())).fetchone()
+        return None if row is None else cast(bytes, self._disk.fetch(*row, False))
+
+    def put_all(self, entries: Mapping[str, tuple[bytes, float | None]]) -> None:
+        """Store values by key, each with the seconds that it is kept (None: for ever), all or none.
+
+        In as few statements as can be: between two of them every other thread competes for the interpreter.
+        Raises what `set` raises.
+        """
+        now = time.time()
+        rows = [
+            (key, now, None if kept_s is None else now + kept_s, now, value) for key, (value, kept_s) in entries.items()
+        ]
+        with self._transact() as (sql, dropped):
+            for batch in _batched(rows):
+                sql(_PUT.format(rows=", ".join([_ROW] * len(batch))), tuple(chain.from_iterable(batch)))
+            self._cull(now, sql, dropped, limit=max(self.cull_limit, 2 * len(rows)))  # two go for each that comes
+
     def abandon_transaction(self) -> None:
         """Roll back what a failed operation left open: diskcache does not when the COMMIT itself fails."""
         con = getattr(self._local, "con", None)
@@ -139,6 +180,11 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
             con.rollback()
         except sqlite3.Error:
             self.close()
+
+
+def _batched(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Give `rows` in parts that one statement can take."""
+    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))
 
 
 _databases: Final[WeakSet[Database]] = WeakSet()

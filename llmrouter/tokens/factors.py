@@ -27,6 +27,7 @@ _LEAST_COUNTED: Final = 64  # below it, a provider's fixed overhead hides the fa
 _KEEP: Final = 0.97  # what each new prompt leaves of the weight of the old ones
 _LOWEST, _HIGHEST = 0.25, 8.0  # outside of these a report is no token count
 _SURE_AFTER: Final = 8  # reports, from which on a single one counts for at most twice or half the factor
+_LEARN_EVERY: Final = 16  # prompts, from then on: counting them all would only say the same again
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class _Learned:
     counted: float = 0.0
     reported: float = 0.0
     reports: int = 0
+    passed: int = 0  # prompts since then that might have been learned from; not kept in the file
 
 
 class Factors:
@@ -61,6 +63,15 @@ class Factors:
     def estimate(self, target: str, counted: int) -> int:
         """Return the expected tokens for `counted` ones, a little on the high side."""
         return math.ceil(round(counted * self.factor(target) * _MARGIN, 6))
+
+    def due(self, target: str) -> bool:
+        """Whether to count a prompt only to `learn` from it: each at first, later now and then."""
+        with self._lock:
+            known = self._known().get(target)
+            if known is None or known.reports < _SURE_AFTER:
+                return True
+            known.passed += 1
+            return known.passed % _LEARN_EVERY == 0
 
     def learn(self, target: str, counted: int, reported: int) -> None:
         """Take in one report of `reported` tokens for a prompt of `counted` ones; senseless ones are ignored."""

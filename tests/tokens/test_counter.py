@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from llmrouter.tokens import TokenCounter, encoding
 from llmrouter.tokens.counter import _weight
@@ -343,3 +344,38 @@ def test_exact_counts_are_what_openai_reported(counter: TokenCounter) -> None:
             assert (name, count.tokens) == (name, reported)
             checked.add(name)
     assert len(checked) >= 5
+
+
+# ------------------------------------------------------------------------------------------------ without counting
+
+TARGETS = st.sampled_from(["openai/gpt-6-luna", "anthropic/claude-haiku-4-5", "google/gemini-3-flash", "local/llama"])
+TALKS = st.lists(
+    st.builds(Message, st.sampled_from(["system", "user", "assistant"]), st.text(max_size=200)), max_size=5
+)
+
+
+@given(target=TARGETS, talk=TALKS, bound=st.integers(0, 3_000))
+def test_what_is_surely_within_a_bound_counts_to_no_more(target: str, talk: list[Message], bound: int) -> None:
+    counter = TokenCounter()
+    if counter.surely_within(target, talk, (), None, bound):
+        assert counter.count(target, talk).tokens <= bound
+
+
+@pytest.mark.parametrize("target", ["openai/gpt-6-luna", "anthropic/claude-haiku-4-5"])
+def test_a_short_text_is_surely_within_a_large_bound(counter: TokenCounter, target: str) -> None:
+    assert counter.surely_within(target, [Message("user", "How are you?")], (), None, 8_000)
+
+
+def test_only_plain_text_is_judged_by_its_length(counter: TokenCounter) -> None:
+    hello = Message("user", "hello")
+    picture = Message("user", (Image(data="AAAA", media_type="image/png"),))
+    called = Message("assistant", "", tool_calls=(ToolCall("1", "f", "{}"),))
+    named = Message("user", "hello", name="n" * 10_000)
+    for talk, tools, schema in (
+        ([hello], (WEATHER,), None),
+        ([hello], (), Schema({"type": "object"}, "s")),
+        ([picture], (), None),
+        ([called], (), None),
+        ([named], (), None),
+    ):
+        assert not counter.surely_within("openai/gpt-6-luna", talk, tools, schema, 10**6)

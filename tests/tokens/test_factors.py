@@ -35,6 +35,16 @@ def test_estimates_after_learning_are_no_lower_than_the_truth() -> None:
     assert 1_310 <= factors.estimate(CLAUDE, 1_000) <= 1_400
 
 
+def test_every_prompt_is_worth_counting_until_the_factor_is_settled_and_then_now_and_then() -> None:
+    factors, due = Factors(), []
+    for _ in range(100):
+        due.append(factors.due(CLAUDE))
+        if due[-1]:
+            factors.learn(CLAUDE, 1_000, 1_300)
+    assert all(due[:8])
+    assert 4 <= sum(due[8:]) <= 7
+
+
 def test_one_absurd_report_does_not_turn_a_settled_factor() -> None:
     factors = Factors()
     for _ in range(30):
