@@ -7,7 +7,7 @@ A library is silent until it is asked: llmrouter's own records are switched off 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
@@ -56,6 +56,9 @@ def _share_default_sink() -> None:
     logger.add(sys.stderr, filter=lambda record: not str(record["name"]).startswith("llmrouter"))
 
 
+_lazily: Final = logger.opt(lazy=True)  # most programs have not switched the log on
+
+
 class LogObserver:
     """Writes a line for each call, and for each rung that was skipped on its way."""
 
@@ -86,20 +89,23 @@ def _answered(end: Ended, response: Response[Any]) -> None:
         text = _line(response.route, response.target, response.usage, response.latency_s, response.cost_usd)
         return f"{text} | {_status(end, response)}"
 
-    logger.bind(
-        route=response.route,
-        target=response.target,
-        model=response.model,
-        outcome=end.outcome,
-        input_tokens=response.input_tokens,
-        output_tokens=response.output_tokens,
-        cost_usd=response.cost_usd,
-        latency_s=response.latency_s,
-        finish_reason=response.finish_reason,
-        attempts=len(response.attempts),
-        request_id=response.request_id,
-        metadata=end.call.options.metadata,
-    ).opt(lazy=True).info("{}", line)  # most programs have not switched the log on
+    def bound(record: Any) -> None:
+        record["extra"].update(
+            route=response.route,
+            target=response.target,
+            model=response.model,
+            outcome=end.outcome,
+            input_tokens=response.input_tokens,
+            output_tokens=response.output_tokens,
+            cost_usd=response.cost_usd,
+            latency_s=response.latency_s,
+            finish_reason=response.finish_reason,
+            attempts=len(response.attempts),
+            request_id=response.request_id,
+            metadata=end.call.options.metadata,
+        )
+
+    _lazily.patch(bound).info("{}", line)
 
 
 def _unanswered(end: Ended) -> None:

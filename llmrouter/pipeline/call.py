@@ -134,8 +134,8 @@ class Call:
 
     def params(self, rung: RungPlan) -> Params:
         """Return the rung's parameters with the call's own over them, and output capped by the token budget."""
-        cap = self.plan.budget.output
-        if not self.overrides and cap is None and not rung.refused:
+        cap, most = self.plan.budget.output, rung.params.max_tokens
+        if not self.overrides and not rung.refused and (cap is None or (most is not None and most <= cap)):
             return rung.params
         merged = dataclasses.replace(rung.params, **self.overrides)
         if self.options.extra:

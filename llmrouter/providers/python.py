@@ -272,10 +272,12 @@ class PythonProvider:
             return "tools"
         if request.schema is not None:
             return "schema"
-        parts = [part for message in request.messages for part in message.parts]
-        if any(isinstance(part, Image) for part in parts):
+        kinds = {
+            type(part) for message in request.messages if type(message.content) is tuple for part in message.content
+        }
+        if Image in kinds:
             return "images"
-        return "documents" if any(isinstance(part, Document) for part in parts) else None
+        return "documents" if Document in kinds else None
 
     def connect(self, world: World) -> Client:
         return PythonClient() if world == "sync" else AsyncPythonClient()
