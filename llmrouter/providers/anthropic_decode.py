@@ -8,8 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from llmrouter import shape
 from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
-from llmrouter.providers import shape
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
 from llmrouter.providers.anthropic_errors import error_of, request_id_of
 from llmrouter.providers.sse import EventStream, ServerEvent

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from llmrouter import shape
 from llmrouter.errors import (
     BadRequestError,
     ContentFilterError,
@@ -16,7 +17,6 @@ from llmrouter.errors import (
     ProviderError,
     StreamInterruptedError,
 )
-from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt
 from llmrouter.providers.google_failures import google_error
 from llmrouter.providers.sse import EventStream

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
+from llmrouter import shape
 from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedResponseError, RequestTimeoutError
-from llmrouter.providers import shape
 from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
 from llmrouter.providers.lean import LeanAsyncClient, LeanClient

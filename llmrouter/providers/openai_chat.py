@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmrouter import shape
 from llmrouter.errors import MalformedResponseError, ProviderError
-from llmrouter.providers import shape
 from llmrouter.providers.base import WireReply
 from llmrouter.providers.openai_chat_answer import assemble, tool_calls_of, usage_of
 from llmrouter.providers.openai_chat_encode import encode_chat

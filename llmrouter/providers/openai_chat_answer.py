@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from llmrouter import shape
 from llmrouter.errors import MalformedResponseError, ServerError
-from llmrouter.providers import shape
 from llmrouter.providers.openai_dialect import Dialect
 from llmrouter.types import Completion, FinishReason, Message, Private, ToolCall, Usage
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmrouter import shape
 from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
-from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt, lower
 from llmrouter.providers.openai_chat_answer import (
     arguments_text,

@@ -8,8 +8,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from llmrouter import shape
 from llmrouter.errors import MalformedResponseError
-from llmrouter.providers import shape
 from llmrouter.providers.base import WireReply
 from llmrouter.providers.openai_dialect import Dialect
 from llmrouter.providers.openai_errors import failure

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from llmrouter import shape
 from llmrouter.errors import (
     AuthenticationError,
     BadRequestError,
@@ -21,7 +22,6 @@ from llmrouter.errors import (
     RateLimitError,
     ServerError,
 )
-from llmrouter.providers import shape
 from llmrouter.providers.failures import class_of_status, decoded, excerpt, lower, retry_after_s
 
 # Codes and types, in lower case. What stands here wins over the status.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from llmrouter import shape
 from llmrouter.errors import MalformedResponseError
-from llmrouter.providers import shape
 from llmrouter.providers.failures import lower
 from llmrouter.providers.openai_chat_answer import arguments_text, call_id
 from llmrouter.providers.openai_errors import failure, request_id

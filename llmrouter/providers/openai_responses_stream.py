@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from llmrouter import shape
 from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
-from llmrouter.providers import shape
 from llmrouter.providers.failures import excerpt, lower
 from llmrouter.providers.openai_chat_answer import arguments_text
 from llmrouter.providers.openai_errors import failure, request_id

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar, get_args
 
+from llmrouter import shape
 from llmrouter.errors import LLMRouterError
 from llmrouter.types import (
     Completion,
@@ -62,7 +63,7 @@ def dump(completion: Completion) -> bytes:
 def load(data: bytes) -> Completion | None:
     """Return the answer that `dump` wrote, or None when `data` is anything else or of another version."""
     try:
-        found = json.loads(data)
+        found = shape.parse(data)
         if type(found) is not dict or found.get("v") != VERSION:
             return None
         return _load_completion(found)

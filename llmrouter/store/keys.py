@@ -35,7 +35,7 @@ def cache_key(prefix: str | bytes, body: Mapping[str, Any]) -> str:
     Raises InvalidRequestError for what JSON cannot carry: bytes, NaN and infinities, objects, cycles.
     """
     start = prefix.encode("utf-8", "surrogatepass") if isinstance(prefix, str) else prefix
-    sent = {name: value for name, value in body.items() if name not in EXCLUDED}
+    sent = body if EXCLUDED.isdisjoint(body) else {name: body[name] for name in body if name not in EXCLUDED}
     try:
         content = _canonical(sent).encode("utf-8", "surrogatepass")
     except (TypeError, ValueError, RecursionError) as error:

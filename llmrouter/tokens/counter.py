@@ -33,7 +33,6 @@ _PER_PROPERTY: Final = 3
 _PER_ENUM: Final = -3
 _PER_ENUM_ITEM: Final = 3
 
-_SHORT: Final = 32  # characters; shorter text is counted nearly as fast as it is looked up
 _MOST_BYTES: Final = 4  # of a character in UTF-8
 _ENTRY_BYTES: Final = 150  # what a cache entry costs beside its text, roughly
 
@@ -63,8 +62,8 @@ class TokenCounter:
 
     def count_text(self, text: str) -> int:
         """Return the o200k_base tokens of `text`. Never raises."""
-        if len(text) <= _SHORT:
-            return encoding.count(text) if text else 0
+        if not text:
+            return 0
         with self._lock:
             known = self._cache.get(text)
             if known is not None:
