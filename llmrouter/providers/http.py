@@ -104,8 +104,16 @@ class AsyncByteStream:
 
 def reply_of(response: httpx2.Response) -> WireReply:
     """Return a complete answer. Raises MalformedResponseError when it is not JSON."""
-    # `dict(headers)` looks every name up again, which is slow for the thirty headers that providers send.
-    return WireReply(read_json(response.content), dict(response.headers.items()))
+    return WireReply(read_json(response.content), _headers(response.headers))
+
+
+def _headers(headers: httpx2.Headers) -> dict[str, str]:
+    """Return `dict(headers)`, which looks up each of the thirty headers that providers send by going over all."""
+    encoding, found = headers.encoding, dict[str, str]()
+    for raw_name, raw_value in headers.raw:
+        name, value = raw_name.decode(encoding).lower(), raw_value.decode(encoding)
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def read_json(content: bytes, what: str = "the answer") -> Any:

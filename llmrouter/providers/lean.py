@@ -7,11 +7,15 @@ and a cookie would tell one caller's request from another's. Whatever is asked f
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import httpx2
 
 _MOST_URLS: Final = 256  # that a client remembers; an SDK asks for a handful
+
+
+_Pairs: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class _Builder:
@@ -27,15 +31,26 @@ class _Builder:
         plain = isinstance(content, bytes) and isinstance(timeout, httpx2.Timeout)
         if not plain or any(value is not None for value in options.values()):
             return None
-        asked = headers.raw if isinstance(headers, httpx2.Headers) else httpx2.Headers(headers).raw
-        names = {name.lower() for name, _ in asked}
-        return httpx2.Request(
+        whole = self._known(url) if isinstance(url, str) else url
+        request = httpx2.Request(
             method,
-            self._known(url) if isinstance(url, str) else url,
-            headers=[pair for name, pair in self._defaults if name not in names] + asked,
-            content=content,
+            whole,
+            headers=self._headers(headers, whole, len(content)),
+            stream=httpx2.ByteStream(content),  # given `content`, httpx would go over the headers three times
             extensions={"timeout": timeout.as_dict()},
         )
+        request.read()
+        return request
+
+    def _headers(self, given: Any, url: httpx2.URL, length: int) -> _Pairs:
+        asked = _pairs(given)
+        names = {name.lower() for name, _ in asked}
+        pairs: _Pairs = [] if b"host" in names else [(b"Host", url.netloc)]
+        pairs += [pair for name, pair in self._defaults if name not in names]
+        pairs += asked
+        if names.isdisjoint((b"content-length", b"transfer-encoding")):
+            pairs.append((b"Content-Length", b"%d" % length))
+        return pairs
 
     def _known(self, url: str) -> httpx2.URL:
         found = self._urls.get(url)
@@ -44,6 +59,17 @@ class _Builder:
             if found.is_absolute_url and len(self._urls) < _MOST_URLS:
                 self._urls[url] = found
         return found
+
+
+def _pairs(headers: Any) -> _Pairs:
+    """Return headers as an SDK gives them, in bytes."""
+    if isinstance(headers, httpx2.Headers):
+        return headers.raw
+    given = headers.items() if isinstance(headers, Mapping) else headers or ()
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in given]
+    except (AttributeError, UnicodeEncodeError):  # httpx knows what else they may be
+        return httpx2.Headers(headers).raw
 
 
 class LeanClient(httpx2.Client):

@@ -35,7 +35,6 @@ class _Learned:
     counted: float = 0.0
     reported: float = 0.0
     reports: int = 0
-    passed: int = 0  # prompts since then that might have been learned from; not kept in the file
 
 
 class Factors:
@@ -50,6 +49,7 @@ class Factors:
         self._path = Path(directory).expanduser() / FILE_NAME if directory is not None else None
         self._write_every = write_every
         self._learned: dict[str, _Learned] | None = None
+        self._prompts: dict[str, int] = {}  # of this process, by target
         self._lock = forks.lock()
         self._unwritten = False
         self._next_write = time.monotonic() + write_every
@@ -67,11 +67,8 @@ class Factors:
     def due(self, target: str) -> bool:
         """Whether to count a prompt only to `learn` from it: each at first, later now and then."""
         with self._lock:
-            known = self._known().get(target)
-            if known is None or known.reports < _SURE_AFTER:
-                return True
-            known.passed += 1
-            return known.passed % _LEARN_EVERY == 0
+            prompts = self._prompts[target] = self._prompts.get(target, -1) + 1
+            return prompts < _SURE_AFTER or prompts % _LEARN_EVERY == 0
 
     def learn(self, target: str, counted: int, reported: int) -> None:
         """Take in one report of `reported` tokens for a prompt of `counted` ones; senseless ones are ignored."""
