@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -80,9 +81,25 @@ def test_the_wheel_holds_nothing_else(built: Built) -> None:
     others = {name for name in in_wheel(built) - DATA if not name.endswith(".py")}
     info = f"llmrouter-{llmrouter.__version__}.dist-info"
     assert others == {
-        f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+        f"{info}/{name}"
+        for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "sboms/sbom.cdx.json")
     }
     assert {name.partition("/")[0] for name in in_wheel(built)} == {"llmrouter", info}
+
+
+def test_the_bill_of_materials_says_what_is_inside() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "gen_sbom.py"))["text"]()
+    committed = (ROOT / "docs" / "sbom.cdx.json").read_text(encoding="utf-8")
+    assert committed == made, "the bill is stale: python docs/gen_sbom.py"
+
+
+def test_the_bill_of_materials_is_a_cyclonedx_document() -> None:
+    pytest.importorskip("cyclonedx", reason="cyclonedx-python-lib is not installed")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = (ROOT / "docs" / "sbom.cdx.json").read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
 def test_the_version_is_the_packages_own(built: Built) -> None:
