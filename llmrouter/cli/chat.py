@@ -95,8 +95,8 @@ class _OpenLine:
 
     def write(self, piece: str) -> None:
         if piece:
+            self._open = not piece.endswith("\n")  # first: Ctrl-C may come before `write` returns
             write(piece)
-            self._open = not piece.endswith("\n")
 
     def end(self) -> None:
         if self._open:
