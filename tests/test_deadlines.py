@@ -20,6 +20,7 @@ from llmrouter import (
     RequestTimeoutError,
     StreamInterruptedError,
 )
+from llmrouter.providers.openai import OpenAIProvider
 from tests.chains import WORDS, Mode, ask, before, broken_off, chain, each_mode, each_protocol, failing, within
 from tests.conftest import FaultServers
 from tests.servers.faults import unanswered_port
@@ -64,6 +65,41 @@ def test_a_stream_whose_headers_trickle_is_bounded(face: Face, fault_server: Fau
     with face.router(chain((protocol, server), timeouts={"first_token": "300ms"})) as router, within(1.5):
         error = failing(RequestTimeoutError, face, router, "stream")
     assert error.limit == "first_token"
+
+
+@pytest.fixture
+def imported_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not imported the SDK yet, which takes most of a second on a busy machine."""
+    connect = OpenAIProvider.connect
+
+    def slowly(self: OpenAIProvider, world: Any) -> Any:
+        time.sleep(0.6)
+        return connect(self, world)
+
+    monkeypatch.setattr(OpenAIProvider, "connect", slowly)
+
+
+@each_mode
+@pytest.mark.usefixtures("imported_slowly")
+def test_importing_an_sdk_takes_its_time_from_the_attempt(face: Face, fault_server: FaultServers, mode: Mode) -> None:
+    rungs = (OPENAI, fault_server(silence(60))), (ANTHROPIC, fault_server(ANTHROPIC.reply("Spare.")))
+    config = chain(*rungs, timeouts={"attempt": "1s"} if mode == "chat" else {"first_token": "1s"}, deadline="20s")
+    with face.router(config) as router, within(1.4):
+        assert ask(face, router, mode).content == "Spare."
+
+
+@pytest.mark.usefixtures("imported_slowly")
+def test_importing_an_sdk_leaves_half_of_the_attempt_to_the_provider(face: Face, fault_server: FaultServers) -> None:
+    config = chain((OPENAI, fault_server(OPENAI.complete("Here.").after(0.2))), timeouts={"attempt": "600ms"})
+    with face.router(config) as router:
+        assert ask(face, router, "chat").content == "Here."
+
+
+@pytest.mark.usefixtures("imported_slowly")
+def test_importing_an_sdk_takes_its_time_from_the_deadline(face: Face, fault_server: FaultServers) -> None:
+    config = chain((OPENAI, fault_server(silence(60))), deadline="1s", retry={"attempts": 1})
+    with face.router(config) as router, within(1.3):
+        failing(RequestTimeoutError, face, router, "chat")
 
 
 @each_protocol

@@ -15,6 +15,7 @@ from llmrouter.pipeline.reading import Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
 from llmrouter.pipeline.settle import Books, judge, usd_of
+from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S
 from llmrouter.types import Attempt, Completion, Message, Usage
 
 
@@ -109,8 +110,9 @@ class Asking:
         limit, within = (
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
-        client, started = await self._client(walk, prepared), time.monotonic()
-        until = started + within  # from here: the import of an SDK at the first call is not the provider's delay
+        client, within = await self._client(walk, prepared, within)
+        started = time.monotonic()
+        until = started + within
         try:
             wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
@@ -130,20 +132,28 @@ class Asking:
             raise
         return reading
 
-    async def _client(self, walk: Walk[Prepared], prepared: Prepared) -> Any:
+    async def _client(self, walk: Walk[Prepared], prepared: Prepared, within: float) -> tuple[Any, float]:
+        """Return the provider's client, and what is left of `within` seconds when it is open.
+
+        The first call imports an SDK, which takes up to a second: half of the limit stays for the provider all the
+        same, unless the call's deadline comes before.
+        """
         playback.note(walk.call, prepared.rung)
+        began = time.monotonic()
         client = await self._connections.client(prepared.rung.provider)
+        now = time.monotonic()
+        left_s = max(within / 2, within - (now - began))
         if not walk.call.plan.warmed:  # only now: two imports at once would slow down the one that is needed first
             walk.call.plan.warmed.append(True)
             self._connections.warm(rung.provider for rung in walk.call.plan.rungs if rung.unusable is None)
-        return client
+        return client, min(left_s, max(SHORTEST_ATTEMPT_S, walk.deadline.remaining_s(now)))
 
     async def _complete(
         self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission
     ) -> Received:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s, admission)
-        client = await self._client(walk, prepared)
+        client, limit_s = await self._client(walk, prepared, limit_s)
         started = time.monotonic()
         try:
             reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
