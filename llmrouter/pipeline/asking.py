@@ -110,11 +110,11 @@ class Asking:
         limit, within = (
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
-        client, within = await self._client(walk, prepared, within)
+        client, left_s = await self._client(walk, prepared, within)
         started = time.monotonic()
-        until = started + within
+        until = started + left_s
         try:
-            wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=within)
+            wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=left_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, limit, within)
         except BaseException as error:
@@ -153,10 +153,10 @@ class Asking:
     ) -> Received:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s, admission)
-        client, limit_s = await self._client(walk, prepared, limit_s)
+        client, left_s = await self._client(walk, prepared, limit_s)
         started = time.monotonic()
         try:
-            reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=limit_s)
+            reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=left_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             raise_as_ours(prepared.rung, error, "attempt", limit_s)
         except BaseException as error:
