@@ -1,32 +1,29 @@
-"""Print an answer while it is being written, then what it was made of."""
+"""Print an answer while it is being written, then what it was made of.
 
-import time
-
-from llmrouter import Router
-
-ROUTES = {"routes": {"tell": {"model": "python/streaming:storyteller"}}}
-
-STORY = """\
-The lighthouse keeper counted the ships every evening, and every evening there was one more than in his book.
-On the seventh night he rowed out to the last one. It was made of fog, and its captain asked him for the time.
+The answer is a recording, played as fast as it came, so that this runs without a key. Leave out `use_cassette`, and
+the model is asked.
 """
 
+from pathlib import Path
 
-def storyteller(_messages, **_params):
-    """Stand for a model that streams: hand out the story word by word."""
-    for word in STORY.splitlines(keepends=True):
-        for piece in word.split(" "):
-            time.sleep(0.01)
-            yield piece if piece.endswith("\n") else piece + " "
+from llmrouter import Router
+from llmrouter.cassettes import use_cassette
+
+ROUTES = {"routes": {"tell": {"model": "openai/gpt-6-luna"}}}
+RECORDING = Path(__file__).parent / "cassettes" / "streaming.yaml"
 
 
 def main() -> None:
-    with Router(ROUTES) as router, router.stream("tell", "Tell me a short story.") as stream:
+    with (
+        use_cassette(RECORDING, realtime=True),
+        Router(ROUTES) as router,
+        router.stream("tell", "Tell me a short story about a lighthouse.") as stream,
+    ):
         for text in stream:
             print(text, end="", flush=True)
         reply = stream.response  # whole, now that the stream has ended
 
-    print(f"\n{reply.output_tokens} tokens in {reply.latency_s:.1f} s, ended with {reply.finish_reason!r}")
+    print(f"\n\n{reply.output_tokens} tokens in {reply.latency_s:.1f} s, ended with {reply.finish_reason!r}")
 
 
 if __name__ == "__main__":

@@ -136,3 +136,4 @@ def _chains() -> list[Scenario]:
 
 
 SCENARIOS: Final = tuple(_routes() + _protocols() + _chains())
+EXAMPLES: Final = ("async_fan_out", "fallback", "streaming", "switch_provider")  # each has a RECORDING
