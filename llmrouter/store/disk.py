@@ -21,14 +21,13 @@ from diskcache import core
 
 from llmrouter import forks
 from llmrouter.store.faults import ForeignEntryError
+from llmrouter.store.sqlite_file import use_wal
 
 T = TypeVar("T")
 
 DATABASE_NAME: Final[str] = core.DBNAME
 
 _PRAGMAS: Final = (
-    "PRAGMA auto_vacuum = 1",  # must precede the first table; deleted entries then give their pages back
-    "PRAGMA journal_mode = wal",
     "PRAGMA synchronous = 1",
     "PRAGMA cache_size = -2000",  # KiB, for each thread: the system keeps the file in memory anyway
     "PRAGMA mmap_size = 0",  # a mapped file that somebody truncates kills the process with SIGBUS
@@ -134,6 +133,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
         )
         with _connecting:
             self.connections.add(con)
+        con.execute("PRAGMA auto_vacuum = 1")  # must precede the first table; deleted entries then give pages back
+        use_wal(con)
         for pragma in _PRAGMAS:
             con.execute(pragma)
         return con

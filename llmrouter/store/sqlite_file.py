@@ -118,7 +118,7 @@ class SqliteFile:
 def _set_up(connection: sqlite3.Connection, migrations: Migrations) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    _use_wal(connection)
+    use_wal(connection)
     if _version(connection) >= len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -134,7 +134,7 @@ def _set_up(connection: sqlite3.Connection, migrations: Migrations) -> None:
         raise
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def use_wal(connection: sqlite3.Connection) -> None:
     """Switch to WAL. SQLite does not wait for others who do the same to a new file, so wait for them ourselves."""
     for _ in range(_WAL_TRIES):
         try:

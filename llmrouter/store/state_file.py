@@ -18,13 +18,14 @@ from typing import Final, TypeVar
 from llmrouter import forks
 from llmrouter.policy.shared import Record, Stepper
 from llmrouter.store.faults import Fault, fault_of
+from llmrouter.store.sqlite_file import use_wal
 from llmrouter.store.state import StateLostError
 
 T = TypeVar("T")
 
 FILE: Final = "state.db"
 _SUFFIXES: Final = ("", "-wal", "-shm")
-_BUSY_S: Final = 0.1  # for another process's transaction, which takes some 50 microseconds
+_BUSY_S: Final = 0.5  # for another process's transaction: some 50 microseconds, unless the machine is crowded
 _LOCK_S: Final = 0.5  # for another thread of this process
 _REST_S: Final = 5.0
 _REST_LOCKED_S: Final = 1.0
@@ -32,7 +33,6 @@ _CHECK_EVERY_S: Final = 1.0  # whether the path still leads to the open file
 _SWEEP_EVERY_S: Final = 60.0
 
 _SETUP: Final = (
-    "PRAGMA journal_mode = wal",
     "PRAGMA synchronous = 0",
     "PRAGMA mmap_size = 0",  # a mapped file that somebody truncates kills the process
     "PRAGMA trusted_schema = 0",
@@ -145,6 +145,7 @@ class FileBackend:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its journals the same mode
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
+            use_wal(connection)
             for statement in _SETUP:
                 connection.execute(statement)
             found = self._path.stat()

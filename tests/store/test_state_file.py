@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 import subprocess
@@ -68,7 +69,7 @@ def test_a_file_damaged_while_it_is_open_is_made_anew(directory: Path, state: Ba
     assert found[-1] == found[-2] + 1
 
 
-def test_a_locked_file_costs_one_warning_and_a_tenth_of_a_second(
+def test_a_locked_file_costs_one_warning_and_half_a_second(
     directory: Path, state: BackedState, said: list[str]
 ) -> None:
     turn(state)
@@ -102,6 +103,34 @@ def test_a_process_killed_in_the_middle_of_a_change_leaves_no_lock(
         holder.kill()
     assert turn(state) == 1
     assert not said
+
+
+STARTS = """
+import sys, time
+from pathlib import Path
+from llmrouter.policy.select import next_turn
+from llmrouter.store.state import open_state
+state = open_state(None, Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+print([next_turn(state, "key", time.time()) for _ in range(5)])
+"""
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_processes_that_make_the_file_at_the_same_moment_lose_no_change(tmp_path: Path, run: int) -> None:
+    command = [sys.executable, "-c", STARTS, str(tmp_path / "new")]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(6)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    turns = [turn for process in processes for turn in json.loads(process.communicate(timeout=30)[0])]
+    assert sorted(turns) == list(range(30))
 
 
 def test_the_file_counts_again_once_it_is_free(
