@@ -24,7 +24,7 @@ def draw(run: Mapping[str, Any], folder: Path) -> list[Path]:
     from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
 
     plt.rcParams.update(
-        {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
+        {"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
     )
     figure, axes = plt.subplots(1, 3, figsize=(11, 2.9), layout="constrained")
     one = {name: each["median_ms"] for name, each in run["one call"].items()}

@@ -1,4 +1,4 @@
-"""What llmrouter does itself: no network, a Python function as the provider."""
+"""What llmrouter does itself: no network, and canned answers or a Python function as the provider."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
-from benchmarks.contenders import SYSTEM, question
+from benchmarks.contenders import MODEL, SYSTEM, question
 from benchmarks.rounds import Sample, Turn, alternate, awaited, timed
 from llmrouter import AsyncRouter, Router
+from llmrouter.providers.base import WireCall, WireReply
+from llmrouter.providers.openai import OpenAIProvider
 
 _TARGET: Final = "python/benchmarks.own:answer"
-_ASYNC_TARGET: Final = "python/benchmarks.own:answer_async"
+_CANNED: Final = f"openai/{MODEL}"
+_BODY: Final = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": MODEL,
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "A short answer."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 45, "completion_tokens": 5, "total_tokens": 50},
+}  # fmt: skip
+_REPLY: Final = WireReply(_BODY, {"content-type": "application/json", "x-request-id": "req-1"})
 _WORDS: Final = "The committee met again on Tuesday to discuss 17 proposals, none of which was new (see page 4). "
 
 
@@ -24,14 +33,39 @@ def answer(messages: Any, **params: Any) -> str:  # noqa: ARG001 - what a target
     return "A short answer."
 
 
-async def answer_async(messages: Any, **params: Any) -> str:  # noqa: ARG001
-    return "A short answer."
+class _Canned:
+    """In place of an SDK's client: the answer is there at once, so that what is left is the router's own work."""
+
+    def send(self, call: WireCall) -> WireReply:  # noqa: ARG002 - the seam's signature
+        return _REPLY
+
+    def close(self) -> None: ...
+
+
+class _CannedAsync:
+    """The same for an event loop."""
+
+    async def send(self, call: WireCall) -> WireReply:  # noqa: ARG002
+        return _REPLY
+
+    async def close(self) -> None: ...
+
+
+@contextmanager
+def _without_network() -> Iterator[None]:
+    """Let the OpenAI provider, with all of its codec, have canned answers."""
+
+    def connect(_provider: OpenAIProvider, world: str) -> Any:
+        return _Canned() if world == "sync" else _CannedAsync()
+
+    with patch.object(OpenAIProvider, "connect", connect):
+        yield
 
 
 def _config(folder: Path, target: str) -> dict[str, Any]:
     full = {
         "model": target,
-        "fallbacks": [_TARGET + "_async" if target == _TARGET else _TARGET],
+        "fallbacks": ["python/benchmarks.own:none"],
         "system": SYSTEM,
         "params": {"temperature": 0.2, "max_tokens": 400},
         "token_budget": {"input": "200k", "output": 400},
@@ -41,6 +75,8 @@ def _config(folder: Path, target: str) -> dict[str, Any]:
     return {
         "version": 1,
         "cache": {"dir": str(folder)},
+        "providers": {"openai": {"api_key": "bench"}},
+        "prices": {"openai/*": {"input": 0.1, "output": 0.5}},
         "routes": {
             "plain": {"model": target},
             "full": full,
@@ -53,9 +89,10 @@ def _config(folder: Path, target: str) -> dict[str, Any]:
 def work(folder: Path, *, rounds: int, calls: int) -> dict[str, Sample]:
     """Return what a call costs beside its request, by kind."""
     with ExitStack() as opened:
-        router = opened.enter_context(Router(_config(folder / "sync", _TARGET)))
+        opened.enter_context(_without_network())
+        router = opened.enter_context(Router(_config(folder / "sync", _CANNED)))
         runner = opened.enter_context(asyncio.Runner())
-        asynchronous = AsyncRouter(_config(folder / "async", _ASYNC_TARGET))
+        asynchronous = AsyncRouter(_config(folder / "async", _CANNED))
         try:
             turns = {
                 "sync, plain route": timed(lambda: router.chat("plain", question())),
