@@ -1,7 +1,8 @@
 """What holds for every test: no environment, no home, no network, nothing left behind; and the servers on offer.
 
 Fixtures: `face` (each test twice, sync and async), `fault_server` (a factory), `authority` (a CA of our own),
-`aimock` (a mock of all providers, for tests marked integration), `wire_server` (replays recorded exchanges).
+`aimock` (a mock of all providers, for tests marked integration), `wire_server` (replays recorded exchanges),
+`redis_server` and `own_redis` (real ones), `said` (what is logged).
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+from loguru import logger
 
 from tests.isolation import is_cleared, only_loopback, threads_left
 from tests.servers.aimock import Aimock, find_aimock
 from tests.servers.faults import FaultServer, Script
 from tests.servers.tls import Authority
 from tests.servers.wire import replaying
+from tests.store.redis_server import RedisServer, require_redis
 from tests.worlds import Face
 
 ROOT = Path(__file__).parents[1]
@@ -114,3 +117,33 @@ def aimock() -> Iterator[Aimock]:
     """The running mock of all providers; skips, or fails where it is required, when it is not installed."""
     with find_aimock() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running redis-server that all tests of the session share; use keys of your own."""
+    require_redis()
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A redis-server for this test alone, not started yet."""
+    require_redis()
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the library logs, from INFO up."""
+    lines: list[str] = []
+    logger.enable("llmrouter")
+    sink = logger.add(lines.append, level="INFO", format="{level} {message}")
+    yield lines
+    logger.remove(sink)
+    logger.disable("llmrouter")

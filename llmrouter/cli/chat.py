@@ -59,18 +59,23 @@ def chat(
         message = as_message(read_prompt(text, file), image or ())
         advice = f"To record it: llmrouter record {route} TEXT --cassette {cassette}"
         log: Log = "debug" if verbose else "silent" if quiet else "file"
+        streamed = sys.stdout.isatty() if stream is None else stream
+        ask = _as_json if as_json else _stream if streamed else _whole
         with used(cassette, advice=advice), opened(routes, log) as router:
-            if as_json:
-                write_json(as_dict(router.chat(route, message, **options)))
-            elif sys.stdout.isatty() if stream is None else stream:
-                _remark(_stream(router, route, message, options))
-            else:
-                response = router.chat(route, message, **options)
-                _end_line(response.content)
-                _remark(response)
+            ask(router, route, message, options)
 
 
-def _stream(router: Router, route: str, message: Any, options: ChatOptions) -> Response[Any]:
+def _as_json(router: Router, route: str, message: Any, options: ChatOptions) -> None:
+    write_json(as_dict(router.chat(route, message, **options)))
+
+
+def _whole(router: Router, route: str, message: Any, options: ChatOptions) -> None:
+    response = router.chat(route, message, **options)
+    _end_line(response.content)
+    _remark(response)
+
+
+def _stream(router: Router, route: str, message: Any, options: ChatOptions) -> None:
     answer = _OpenLine()
     apart = sys.stdout.isatty() and sys.stderr.isatty()  # one screen: a line of the log must not end up in the answer
     with (
@@ -80,7 +85,7 @@ def _stream(router: Router, route: str, message: Any, options: ChatOptions) -> R
     ):
         for piece in pieces:
             answer.write(piece)
-        return pieces.response
+    _remark(pieces.response)
 
 
 class _OpenLine:

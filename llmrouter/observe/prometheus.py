@@ -39,9 +39,11 @@ class PrometheusObserver:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         kept = REGISTRY if registry is None else registry
-        self._requests = Counter(
-            "llm_requests_total", "Calls that are over.", ("route", "target", "outcome"), registry=kept
-        )
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, ("route", "target", *labels), registry=kept)
+
+        self._requests = counter("llm_requests_total", "Calls that are over.", "outcome")
         self._seconds = Histogram(
             "llm_request_duration_seconds",
             "Seconds of whole calls, their waits, retries and fallbacks included.",
@@ -49,32 +51,23 @@ class PrometheusObserver:
             buckets=_BUCKETS,
             registry=kept,
         )
-        self._attempts = Counter(
+        self._attempts = counter(
             "llm_attempts_total",
             "Requests to targets, and answers that cost none. `error` is a class, empty without one.",
-            ("route", "target", "outcome", "error"),
-            registry=kept,
+            "outcome", "error",
+        )  # fmt: skip
+        self._tokens = counter(
+            "llm_tokens_used_total", "Tokens: whole prompts (input) and all that was generated (output).", "type"
         )
-        self._tokens = Counter(
-            "llm_tokens_used_total",
-            "Tokens: whole prompts (input) and all that was generated (output).",
-            ("route", "target", "type"),
-            registry=kept,
-        )
-        self._prompt_cache = Counter(
+        self._prompt_cache = counter(
             "llm_prompt_cache_tokens_total",
             "The part of the input that a provider's prompt cache gave (read) or took up (write).",
-            ("route", "target", "type"),
-            registry=kept,
+            "type",
         )
-        self._cost = Counter(
-            "llm_cost_usd_total", "USD spent, as far as prices are known.", ("route", "target"), registry=kept
-        )
-        self._unpriced = Counter(
+        self._cost = counter("llm_cost_usd_total", "USD spent, as far as prices are known.")
+        self._unpriced = counter(
             "llm_unpriced_attempts_total",
             "Attempts that were billed at a price nobody knows: they are missing in llm_cost_usd_total.",
-            ("route", "target"),
-            registry=kept,
         )
         self._states = _States()
         kept.register(self._states)
