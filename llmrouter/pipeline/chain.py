@@ -83,9 +83,12 @@ class Walk(Generic[ReadyT]):
         ask: Callable[[ReadyT], Coroutine[Any, Any, T]],
         discard: Callable[[T], Coroutine[Any, Any, None]] | None = None,
     ) -> T:
-        """Return what `ask` makes of the first rung where it succeeds. Raises what CONTRACT section 4 says.
+        """Return what `ask` makes of the first rung where it succeeds.
 
-        `discard` drops a result that lost a race between two rungs; None: the route's hedge is not used.
+        `discard` drops a result that lost a race between two rungs; None: the route's hedge is not used. Raises
+        AllTargetsFailedError when every rung failed (with one rung alone, that rung's own error), the error that the
+        route's `on:` says to stop at, AuthenticationError or UnsupportedError when no rung can be asked at all, and
+        DeadlineExceededError when the call's time is over.
         """
         if all(self._lacking):
             raise self._nowhere()

@@ -56,7 +56,10 @@ class Pipeline:
         self.guards: tuple[Guard, ...] = traffic.guards
 
     async def chat(self, call: Call) -> Response[Any]:
-        """Return the answer of the first rung that gives one. Raises what CONTRACT section 4 says."""
+        """Return the answer of the first rung that gives one, or an expired one that may stand in for a spent chain.
+
+        Raises what `Walk.run` raises.
+        """
         walk = self.walk(call)
         try:
             response = await walk.run(partial(self._rung, walk), _nothing_to_drop)

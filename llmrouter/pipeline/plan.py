@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Limits in seconds (CONTRACT: connect, attempt, first token, between tokens, whole stream).
+    """Limits in seconds on one attempt: opening a connection, the complete answer, the first token of a stream, the
+    silence between two pieces of it (`idle`), and the stream as a whole (`total`).
 
     `watched` is True where the file (or the call) sets `first_token` or `idle`: then `chat` streams underneath, so
     that those limits hold for it too.

@@ -48,7 +48,10 @@ class StreamCore:
         return self._walk is not None
 
     async def next(self) -> Event | End:
-        """Return the next event, END after the last. Raises what CONTRACT section 4 says; nothing follows an error."""
+        """Return the next event, END after the last. Raises what `Walk.run` raises, and nothing follows an error.
+
+        StreamInterruptedError when the stream breaks after its first content and does not start again.
+        """
         try:
             while not self._pending:
                 if self.ended:
