@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
@@ -87,8 +89,6 @@ class BaseRouter:
             self._telemetry.use(compiled.loaded.config.telemetry)
             self._accounts.use(compiled.loaded)
         except ConfigError as error:
-            from loguru import logger
-
             self.reload_error = error
             logger.error("the edited file is not used, the routes stay as they were\n{}", error)
             return False
@@ -137,8 +137,6 @@ class BaseRouter:
     def _warn_unusable(self) -> None:
         reasons = self._compiled.unusable()
         if reasons and not playback.replaying():
-            from loguru import logger
-
             told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
             logger.warning("targets of these providers are skipped: {}", told)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from llmrouter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ class Guarded:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the call has its answer
             if not self._warned:
                 self._warned = True
-                from loguru import logger
-
                 kind = type(self.observer).__name__
                 logger.warning("the observer {} raised {}; calls go on without it", kind, type(error).__name__)
 
@@ -100,7 +100,5 @@ class Telemetry:
         try:
             self._server = serve()
         except OSError as error:
-            from loguru import logger
-
             where = f"{section.host}:{section.port}"
             logger.warning("metrics are not served: {} cannot be listened on ({})", where, error.strerror or error)

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from loguru import logger
+
 from llmrouter.errors import (
     AllTargetsFailedError,
     AuthenticationError,
@@ -154,8 +156,6 @@ class Walk(Generic[ReadyT]):
         """
         if param not in _SAMPLERS or param in rung.refused or getattr(self.call.params(rung), param) is None:
             return False
-        from loguru import logger
-
         rung.refused.add(param)
         logger.warning(
             "{} {} | does not take {}, which is left out from now on", self.call.plan.name, rung.target, param

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from loguru import logger
+
 from llmrouter.errors import LLMRouterError, StreamInterruptedError
 from llmrouter.pipeline.guard import Admission
 from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
@@ -133,6 +135,4 @@ class Reading:
         try:
             await self._runtime.close(self._wire)
         except Exception as error:  # noqa: BLE001 - the answer is in; a connection that closes badly may not spoil it
-            from loguru import logger
-
             logger.debug("closing a stream of {} failed: {}", self.prepared.rung.target, type(error).__name__)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
+from loguru import logger
+
 from llmrouter.errors import (
     LLMRouterError,
     MalformedResponseError,
@@ -129,8 +131,6 @@ def _fitted(
 
 
 def _warn_trimmed(call: Call, rung: RungPlan, trim: Trim) -> None:
-    from loguru import logger
-
     logger.bind(route=call.plan.name, target=rung.target).warning(
         "{} {} | trimmed from {} to {} tokens: {} messages dropped, {} characters cut",
         call.plan.name,

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.store.faults import Fault, fault_of
 
@@ -274,8 +276,6 @@ class DiskCache:
         if now < self._warned.get(kind, 0.0):
             return
         self._warned[kind] = now + _WARN_EVERY_S
-        from loguru import logger
-
         logger.warning("cache {}: {}", self._directory, text)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
+from loguru import logger
+
 from llmrouter.store.cache import CacheStats, DiskCache, Entry, Write, unpack
 from llmrouter.store.redis_link import LostError, RedisLink
 
@@ -140,8 +142,6 @@ class RedisCache:
         if now < self._warn_at:
             return
         self._warn_at = now + _WARN_EVERY_S
-        from loguru import logger
-
         logger.warning(
             "cache in {}: an answer of {} bytes is not cached: the most is {}", self._link.name, size, _LARGEST_VALUE
         )

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.policy.leases import Lease
 
@@ -111,8 +113,6 @@ class FileLeases:
         if self._warned:
             return
         self._warned = True
-        from loguru import logger
-
         logger.warning(
             "{}: {}; identical questions of several processes are each asked", self._directory / FILE, error.strerror
         )

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.store.ledger_row import Filter, Row
 
@@ -176,8 +178,6 @@ class _Writer:
         if kind in self._warned:
             return
         self._warned.add(kind)
-        from loguru import logger
-
         logger.warning("ledger {}: {}", self._store.name, text)
 
     def read(self, which: Filter) -> list[Row]:

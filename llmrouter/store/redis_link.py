@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import redis
+from loguru import logger
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -68,8 +69,6 @@ class RedisLink:
         if now < self._warn_at:
             return
         self._warn_at = now + _WARN_EVERY_S
-        from loguru import logger
-
         # The error's own words may come from anywhere, and its kind says enough.
         logger.warning(
             "{} in {}: Redis does not answer ({}); until it is back, {}",
@@ -78,8 +77,6 @@ class RedisLink:
 
     def _found(self) -> None:
         self._lost = False
-        from loguru import logger
-
         logger.info("{} in {}: Redis is back", self._use, self.name)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.store.faults import Fault, fault_of
 from llmrouter.store.sqlite_file import Connection, SqliteFile
@@ -126,8 +128,6 @@ class SpendBook:
 
     def _without(self, error: Exception) -> sqlite3.Connection:
         """Warn, and return tallies in memory: for good, because what is counted here would be missing there."""
-        from loguru import logger
-
         fault, kept = fault_of(error), ""
         if fault is Fault.CORRUPT:
             with suppress(OSError):

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.errors import ConfigError
 from llmrouter.policy.shared import Record, SharedState, Step, Stepper
@@ -158,8 +160,6 @@ class BackedState:
         if now < self._warn_at:
             return
         self._warn_at = now + _WARN_EVERY_S
-        from loguru import logger
-
         logger.warning("shared state {}: {}; this process goes on alone until it is back", self._backend.name, error)
 
     def _found(self) -> None:
@@ -167,8 +167,6 @@ class BackedState:
             return
         self._lost = False
         self._local = MemoryState()  # what was decided alone is of no use once the others are back
-        from loguru import logger
-
         logger.info("shared state {} is back", self._backend.name)
 
 

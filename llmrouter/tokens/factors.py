@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from loguru import logger
+
 from llmrouter import forks
 from llmrouter.tokens.families import family_of
 
@@ -128,8 +130,6 @@ class Factors:
     def _warn(self, verb: str, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            from loguru import logger
-
             logger.warning("cannot {} {}: {}; token factors are learned anew in each process", verb, self._path, error)
 
 
