@@ -64,6 +64,9 @@ def report(routes: Path | None) -> bool:
     """Print the table of the file's targets; return whether all can be used and have a price. Raises ConfigError."""
     with opened(routes) as router:
         found = _checked(router)
+    if not router.routes:
+        write("The file is right. It has no route: a call names its target, such as openai/gpt-6-luna.\n")
+        return True
     write_table(("route", "target", "usable", "price", "window"), [each.row for each in found], frozenset({"window"}))
     write("\n")
     unusable = _unique((each.target, one_line(each.reason)) for each in found if each.reason is not None)

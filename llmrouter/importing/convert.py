@@ -42,9 +42,11 @@ def convert(text: str, name: str) -> Imported:
     converter = litellm if form == "litellm" else portkey
     converter.fill(draft, hidden, name)
     _repair(draft)
-    if not draft.data.keys() & {"providers", "routes"}:
+    if draft.data.keys() == {"version"}:
         told = [Problem(str(note), file=name) for note in notes]
-        raise ConfigError([Problem("there is no model in it that could be imported", file=name), *told])
+        raise ConfigError([Problem("there is no model and no setting in it that could be imported", file=name), *told])
+    if not draft.routes and "providers" not in draft.data:
+        notes.append(Note("", "there is no model in it: what it says is written as `defaults`; routes are up to you"))
     title = f"Made by `llmrouter import` from {_PROGRAM[form]}. Compare it with the report that came with it."
     return Imported(form, render(draft.data, draft.remarks, title), tuple(dict.fromkeys(notes)))
 

@@ -106,6 +106,10 @@ class Draft:
         self._providers[name] = entry if name == kind and entry else full
         return name
 
+    def declare(self, provider: str) -> None:
+        """Let the file name a provider that needs no entry, since no route does."""
+        self._providers.setdefault(provider, {})
+
     def _name(self, kind: str, entry: Mapping[str, Any], near: str) -> str:
         told = slug(near) or _host_name(entry.get("base_url")) or _key_name(entry.get("api_key"))
         if kind not in _NEED_NO_ENTRY and kind not in self._providers:

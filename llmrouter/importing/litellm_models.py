@@ -140,6 +140,7 @@ def _wildcard(draft: Draft, entry: Section, params: Section, model: str, custom:
         return
     kind, _, _ = _split(model, custom, params)
     provider = draft.provider(kind, _entry(draft, kind, params, _limits(entry, params)))
+    draft.declare(provider)
     entry.note(f"a wildcard needs no route: call a target such as {provider}/MODEL directly")
 
 

@@ -14,6 +14,7 @@ from llmrouter.importing.params import read_params, seconds
 from llmrouter.importing.source import Hidden, Section
 from llmrouter.providers.presets import PRESETS
 
+_TARGETS: Final = ("targets", "provider", "virtual_key", "prompt_id", "passthrough")
 NO_MODEL: Final = "CHOOSE-A-MODEL"
 KINDS: Final[Mapping[str, str]] = {
     "openai": "openai", "anthropic": "anthropic", "google": "google", "gemini": "google", "azure-openai": "azure",
@@ -79,6 +80,9 @@ class _Tree:
         settings: dict[str, Any] = _retry(source) | _fallback_codes(strategy)
         settings["on"] = {**_fallback_codes(strategy).get("on", {}), **_retry(source).get("on", {})}
         settings |= {"timeouts": _timeouts(source), "cache": _cache(source), "breaker": _breaker(source)}
+        if not _names_a_target(source):
+            self._without_target(source, settings)
+            return
         leaves = self._leaves(source, strategy, _Inherited(), top=True)
         if not leaves:
             return
@@ -91,6 +95,13 @@ class _Tree:
             made["strategy"] = "weighted"
             self._draft.remarks["routes", name, "strategy"] = STICKY
         self._draft.routes[name] = made | {key: value for key, value in settings.items() if value not in (None, {})}
+
+    def _without_target(self, source: Section, settings: Mapping[str, Any]) -> None:
+        """A config that leaves provider and model to the call: what it says holds for every route."""
+        inherited = _with_params(_Inherited(), source.section("override_params"), source)
+        source.report_rest(_ADVICE)
+        found: dict[str, Any] = {**settings, "params": inherited.params}
+        self._draft.defaults |= {key: value for key, value in found.items() if value not in (None, {})}
 
     def _conditional(self, name: str, source: Section, strategy: Section) -> None:
         default = strategy.text("default")
@@ -211,6 +222,11 @@ def _kind(name: str) -> str | None:
     if name in KINDS:
         return KINDS[name]
     return next((KINDS[known] for known in sorted(KINDS, key=len, reverse=True) if known in name.lower()), None)
+
+
+def _names_a_target(source: Section) -> bool:
+    params = (source.section("override_params"), source.section("default_params"))
+    return any(key in source for key in _TARGETS) or any("model" in each for each in params)
 
 
 def _model(source: Section, model: str | None) -> str | None:

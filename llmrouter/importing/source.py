@@ -19,7 +19,10 @@ from llmrouter.errors import ConfigError, Problem
 Format: TypeAlias = Literal["litellm", "portkey"]
 
 _LITELLM_KEYS: Final = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
-_PORTKEY_KEYS: Final = frozenset({"strategy", "targets", "provider", "virtual_key", "override_params"})
+_PORTKEY_KEYS: Final = frozenset(
+    {"strategy", "targets", "provider", "virtual_key", "override_params", "retry", "request_timeout"}
+    | {"input_guardrails", "output_guardrails", "before_request_hooks", "after_request_hooks"}
+)
 _NOT_SAID: Final = "has no counterpart in llmrouter; left out"
 
 
@@ -253,7 +256,8 @@ def recognized(data: Mapping[str, Any], name: str) -> Format:
         return "litellm"
     if "routes" in data or "defaults" in data:
         raise ConfigError([Problem("is a routes file already", file=name, hint="`llmrouter check` reads it")])
-    if _PORTKEY_KEYS & data.keys():
+    cache = data.get("cache")
+    if _PORTKEY_KEYS & data.keys() or (isinstance(cache, Mapping) and "mode" in cache):
         return "portkey"
     raise ConfigError(
         [

@@ -75,6 +75,14 @@ def test_check_finds_a_misspelt_function(cli: Cli, echoing: Path) -> None:
     assert "module echoing has no function 'missing'" in cli("check").stdout
 
 
+def test_check_of_a_file_without_routes_says_what_to_call(cli: Cli, routes: Callable[[str], Path]) -> None:
+    routes("providers: { openai: {} }")
+    assert (
+        cli("check").stdout
+        == "The file is right. It has no route: a call names its target, such as openai/gpt-6-luna.\n"
+    )
+
+
 def test_check_without_a_file_exits_2(cli: Cli) -> None:
     done = cli("check")
     assert done.exit_code == 2

@@ -177,6 +177,17 @@ def test_a_wildcard_keeps_its_provider() -> None:
     assert "call a target such as azure/MODEL directly" in told(made)["model_list[0]"]
 
 
+def test_a_config_of_wildcards_alone_names_their_providers() -> None:
+    made = convert("model_list: [{ model_name: '*', litellm_params: { model: 'openai/*' } }]", "config.yaml")
+    assert yaml.safe_load(made.text) == {"version": 1, "providers": {"openai": {}}}
+
+
+def test_settings_without_any_model_become_defaults() -> None:
+    made = convert("router_settings: { num_retries: 2 }", "config.yaml")
+    assert yaml.safe_load(made.text) == {"version": 1, "defaults": {"retry": {"attempts": 3}}}
+    assert "no model in it" in told(made)[""]
+
+
 def test_the_order_of_deployments_beats_shares() -> None:
     text = (
         "model_list:\n- { model_name: m, litellm_params: { model: groq/b, order: 2, rpm: 9 } }\n"
@@ -313,7 +324,7 @@ def test_a_price_has_no_binary_noise() -> None:
 
 
 def test_an_empty_model_list_has_nothing_to_import() -> None:
-    with pytest.raises(ConfigError, match="no model in it that could be imported"):
+    with pytest.raises(ConfigError, match="no model and no setting in it that could be imported"):
         convert("model_list: []", "config.yaml")
 
 

@@ -153,3 +153,18 @@ def test_a_cache_without_an_age_is_reported(mode: str) -> None:
     found = made({**target("a"), "cache": {"mode": mode}})
     assert "cache: true" in found.text
     assert "24h" in told(found)["cache"]
+
+
+def test_a_config_that_leaves_the_model_to_the_call_becomes_defaults() -> None:
+    config = {"retry": {"attempts": 2}, "cache": {"mode": "simple", "max_age": 60}, "override_params": {"top_p": 0.5}}
+    found = made(config)
+    assert yaml.safe_load(found.text) == {
+        "version": 1,
+        "defaults": {"retry": {"attempts": 3}, "cache": {"ttl": "1m"}, "params": {"top_p": 0.5}},
+    }
+    assert "no model in it" in told(found)[""]
+
+
+@pytest.mark.parametrize("config", [{"cache": {"mode": "simple", "max_age": 60}}, {"request_timeout": 500}])
+def test_one_setting_is_enough_to_be_recognized(config: dict[str, Any]) -> None:
+    assert made(config).format == "portkey"
