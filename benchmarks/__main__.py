@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import own, rivals
+from benchmarks import ledger, own, rivals
 from benchmarks.contenders import async_calls, logged_call, streaming, sync_calls, sync_streams
 from benchmarks.footprint import footprint
 from benchmarks.rivals import Rivals
@@ -66,6 +66,7 @@ def _run(fast: bool, base: str, folder: Path, others: Rivals | None) -> dict[str
         ),
         "stream of 200, a packet each": _streams(streaming(base, TRICKLE), folder / "slow", 1 if fast else 3, 1),
         "own work": _listed(own.work(folder / "own", **inner)),
+        "ledger": _listed(ledger.rows(folder / "ledger", calls=calls * 40, pauses=2 if fast else 50)),
         "growth": _listed(own.growth(folder / "growth", rounds=inner["rounds"], calls=inner["calls"] // 10)),
         "cache": _listed(own.hits(folder / "hits", **inner)),
         "token counting": _listed(own.tokens(rounds=2, calls=1 if fast else 10)),

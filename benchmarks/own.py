@@ -107,6 +107,13 @@ def work(folder: Path, *, rounds: int, calls: int) -> dict[str, Sample]:
             runner.run(asynchronous.close())
 
 
+@contextmanager
+def canned_router(folder: Path) -> Iterator[Router]:
+    """Open a router with the route `plain`, whose provider has canned answers."""
+    with _without_network(), Router(_config(folder, _CANNED)) as router:
+        yield router
+
+
 def growth(folder: Path, *, rounds: int, calls: int) -> dict[str, Sample]:
     """Return a call's own work as its prompt, its history and its chain grow."""
     with Router(_config(folder, _TARGET)) as router:

@@ -46,7 +46,7 @@ def _numbers(run: Mapping[str, Any]) -> str:
     ]
     for title in ("stream of 200", "stream of 200, an HTTP chunk each", "stream of 200, a packet each"):
         parts += [f"### {title.capitalize()}, ms\n", _streamed(run[title])]
-    for title in ("own work", "growth", "cache", "token counting"):
+    for title in ("own work", "ledger", "growth", "cache", "token counting"):
         parts += [f"### {title.capitalize()}, µs\n", _short(run[title])]
     both = {**run["endurance"], **run["footprint"]}
     parts += ["### Being there\n", _rows(("", ""), ((name, f"{value:.3g}") for name, value in both.items()))]

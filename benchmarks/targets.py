@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from benchmarks.ledger import MOST_US
+
 
 class Target(NamedTuple):
     """One promise: what was found, what was wanted, and whether less or more is better."""
@@ -51,6 +53,8 @@ def targets(run: Mapping[str, Any]) -> Iterator[Target]:
     for world in ("sync", "async"):
         own = ms("own work", f"{world}, retry + fallback + budget") * 1000
         yield Target(f"own work of a call, {world}, us", own, 60, True)
+    for name in ("calls in a row", "after a pause"):
+        yield Target(f"the ledger's part of a call, {name}, us", ms("ledger", name) * 1000, MOST_US, True)
     footprint = run["footprint"]
     for name, most in (
         ("import llmrouter, ms over it", 60),

@@ -8,7 +8,8 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from llmrouter.config.models import LedgerConfig
 from llmrouter.errors import ConfigError
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from llmrouter.config.loader import Loaded
     from llmrouter.pipeline.call import Call
     from llmrouter.pipeline.pipeline import Pipeline
-    from llmrouter.pipeline.plan import RungPlan
+    from llmrouter.pipeline.plan import RoutePlan, RungPlan
     from llmrouter.store.spend import Book
     from llmrouter.types import Attempt
 
 _NOTHING: Final = Usage()
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
+_JSON: Final = json.JSONEncoder(ensure_ascii=True, default=str)  # ASCII: no text can be refused by a store
 
 
 class LedgerRecorder:
@@ -43,10 +46,17 @@ class LedgerRecorder:
 
     def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt]) -> None:
         """See Recorder."""
-        now, tags = time.time(), _tags(call.options.metadata)
-        for number, attempt in enumerate(attempts, first):
-            if attempt.outcome != "skipped":
-                self._ledger.add(_row(call, call_id, number, attempt, now, tags, self.process))
+        facts = _Facts(call.plan, call_id, time.time(), _kept(call.options.metadata))
+        self._ledger.add_made(partial(self._rows, facts, first, attempts))
+
+    def _rows(self, facts: _Facts, first: int, attempts: Sequence[Attempt]) -> list[Row]:
+        """Return the rows of attempts that are over; it is the writing thread that has the time for it."""
+        tags, process = _tags(facts.metadata), self.process
+        return [
+            _row(facts, number, attempt, tags, process)
+            for number, attempt in enumerate(attempts, first)
+            if attempt.outcome != "skipped"
+        ]
 
     @property
     def process(self) -> str:
@@ -101,14 +111,23 @@ class Accounts:
             before.close()
 
 
-def _row(call: Call, call_id: str, number: int, attempt: Attempt, now: float, tags: str | None, process: str) -> Row:
+class _Facts(NamedTuple):
+    """What the rows of some attempts have in common."""
+
+    plan: RoutePlan
+    call: str
+    time: float
+    metadata: Mapping[str, Any] | str | None
+
+
+def _row(facts: _Facts, number: int, attempt: Attempt, tags: str | None, process: str) -> Row:
     usage = attempt.usage or _NOTHING
     error, cached = attempt.error, attempt.outcome == "cached"
     return Row(
-        call_id,
+        facts.call,
         number,
-        now,
-        call.plan.name,
+        facts.time,
+        facts.plan.name,
         attempt.target,
         attempt.target.partition("/")[0],
         attempt.outcome,
@@ -120,8 +139,8 @@ def _row(call: Call, call_id: str, number: int, attempt: Attempt, now: float, ta
         usage.output_tokens,
         usage.reasoning_tokens,
         0 if attempt.usage is None else attempt.cost_nano,  # without usage nothing was billed, as far as anybody knows
-        _bill(call, attempt.target, usage) if cached else None,
-        None if cached else _prompt_cache_nano(call, attempt),
+        _bill(facts.plan, attempt.target, usage) if cached else None,
+        None if cached else _prompt_cache_nano(facts.plan, attempt),
         usage.estimated,
         attempt.seconds,
         attempt.waited_s,
@@ -133,7 +152,7 @@ def _row(call: Call, call_id: str, number: int, attempt: Attempt, now: float, ta
     )
 
 
-def _prompt_cache_nano(call: Call, attempt: Attempt) -> int | None:
+def _prompt_cache_nano(plan: RoutePlan, attempt: Attempt) -> int | None:
     """Return what the provider's prompt cache saved; None when it had no part, or the price is unknown."""
     usage = attempt.usage
     if usage is None or attempt.cost_nano is None or not (usage.cache_read_tokens or usage.cache_write_tokens):
@@ -145,19 +164,27 @@ def _prompt_cache_nano(call: Call, attempt: Attempt) -> int | None:
         cache_write_tokens=0,
         cache_write_1h_tokens=0,
     )
-    bill = _bill(call, attempt.target, plain)
+    bill = _bill(plan, attempt.target, plain)
     return None if bill is None else bill - attempt.cost_nano
 
 
-def _bill(call: Call, target: str, usage: Usage) -> int | None:
-    rung: RungPlan | None = next((rung for rung in call.plan.rungs if rung.target == target), None)
+def _bill(plan: RoutePlan, target: str, usage: Usage) -> int | None:
+    rung: RungPlan | None = next((rung for rung in plan.rungs if rung.target == target), None)
     return None if rung is None else rung.bill(usage)
 
 
-def _tags(metadata: Mapping[str, Any] | None) -> str | None:
+def _kept(metadata: Mapping[str, Any] | None) -> Mapping[str, Any] | str | None:
+    """Return metadata as it is now, whatever the caller does to it later: a copy, or JSON where that is too little."""
     if not metadata:
         return None
+    copy = dict(metadata)
+    return copy if all(type(value) in _PLAIN for value in copy.values()) else _tags(copy)
+
+
+def _tags(metadata: Mapping[str, Any] | str | None) -> str | None:
+    if metadata is None or isinstance(metadata, str):
+        return metadata
     try:
-        return json.dumps(dict(metadata), ensure_ascii=True, default=str)  # ASCII: no text can be refused by a store
+        return _JSON.encode(metadata)
     except (TypeError, ValueError):
         return None

@@ -1,8 +1,9 @@
 """The ledger: an append-only table with a row for each attempt, written off the hot path.
 
-Adding a row is an append to a queue. One thread writes what is queued a moment later, in one transaction, and ends with
-its ledger. Whatever is wrong with the store (locked, full, corrupt, read-only, away) costs one warning of its kind and
-never a call: rows wait for it to come back, up to a limit.
+Adding rows is an append to a queue, and whoever comes after a quiet time rings a bell; the rows themselves are made by
+the thread that writes them, a moment later and in one transaction. It ends with its ledger. Whatever is wrong with the
+store (locked, full, corrupt, read-only, away) costs one warning of its kind and never a call: rows wait for it to come
+back, up to a limit.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol, TypeAlias
 
 from loguru import logger
 
@@ -27,6 +30,9 @@ DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may los
 _REST_S: Final = 5.0  # a store that failed is left alone for so long
 _MOST_KEPT: Final = 10_000  # rows that wait for a store that failed
 _EXIT_S: Final = 10.0
+
+Rows: TypeAlias = Callable[[], Sequence[Row]]
+"""Makes rows, on the writing thread: what is on the way of a call only notes the facts."""
 
 
 class LedgerLostError(Exception):
@@ -66,7 +72,11 @@ class Ledger:
 
     def add(self, row: Row) -> None:
         """Queue a row. Takes a few microseconds at most, and never raises."""
-        self._writer.add(row)
+        self._writer.add(lambda: (row,))
+
+    def add_made(self, rows: Rows) -> None:
+        """Queue rows that are made when they are written, from facts that do not change any more. As `add` else."""
+        self._writer.add(rows)
 
     def flush(self) -> None:
         """Write what is queued, now."""
@@ -104,57 +114,71 @@ class _Writer:
 
     def reset(self) -> None:
         """Begin anew: with nothing queued, and no thread. A forked process leaves the parent's rows to the parent."""
-        self._queue: deque[Row] = deque()
+        self._queue: deque[Rows] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # wakes the thread; of what Python has, the cheapest to ring
+        self._asleep = False
         self._unwritten: list[Row] = []  # guarded by `_io`
-        self._awake, self._stopping = threading.Event(), threading.Event()
+        self._stopping = threading.Event()
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | None = None  # None too while one is on its way to its end
         self._rest_until = 0.0
         self._warned: set[str] = set()
         self._io = forks.lock()  # guards the store
 
-    def add(self, row: Row) -> None:
-        self._queue.append(row)
-        if not self._awake.is_set():
-            self._wake()
+    def add(self, rows: Rows) -> None:
+        self._queue.append(rows)  # first: who ends the thread, or falls asleep, looks at the queue once more
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+        if self._thread is None:
+            self._start()
 
-    def _wake(self) -> None:
-        self._awake.set()
+    def _start(self) -> None:
         with self._starting:
-            if self._thread is not None and self._thread.is_alive():
+            if self._thread is not None:
                 return
-            self._stopping.clear()
+            self._stopping = threading.Event()
             _close_with_child()
-            thread = threading.Thread(target=self._run, name="llmrouter-ledger", daemon=True)
+            thread = threading.Thread(target=self._run, args=(self._stopping,), name="llmrouter-ledger", daemon=True)
             try:
                 thread.start()
                 self._thread = thread
                 return
             except RuntimeError:  # the interpreter is on its way out
-                self._thread = None
-        self._awake.clear()
+                pass
         self.write()
 
-    def _run(self) -> None:
-        while True:
-            self._awake.wait(_REST_S if self._unwritten else None)
-            self._stopping.wait(self._delay_s)
-            self._awake.clear()  # before the queue is emptied: a row that comes meanwhile wakes us again
-            self.write()
-            if self._stopping.is_set():
-                with self._io:
-                    self._store.close()
-                return
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self._sleep()
+            stopping.wait(self._delay_s)
+            self.write(at_last=stopping.is_set())
+        with self._io:
+            self._store.close()
+
+    def _sleep(self) -> None:
+        """Wait until something is queued; not for ever while rows wait for a store that failed."""
+        self._asleep = True
+        if not self._queue:
+            with suppress(Empty):
+                self._bell.get(timeout=_REST_S if self._unwritten else None)
+        self._asleep = False
 
     def write(self, *, at_last: bool = False) -> None:
         """Write what is queued. `at_last`: what cannot be written now is given up."""
         with self._io:
             while self._queue:
-                self._unwritten.append(self._queue.popleft())
+                self._make(self._queue.popleft())
             if self._unwritten and (at_last or time.monotonic() >= self._rest_until):
                 self._try(self._unwritten)
             if at_last and self._unwritten:
                 self._give_up(len(self._unwritten))
+
+    def _make(self, rows: Rows) -> None:
+        try:
+            self._unwritten += rows()
+        except Exception as error:  # noqa: BLE001 - the rows of other calls are to be written all the same
+            self._warn("made", f"rows cannot be made: {type(error).__name__}: {error}")
 
     def _try(self, rows: list[Row]) -> None:
         try:
@@ -185,17 +209,19 @@ class _Writer:
         with self._io:
             return self._store.read(which)
 
-    def end(self) -> None:
-        """Ask the thread to write what is queued and to end."""
-        self._stopping.set()
-        self._awake.set()
+    def end(self) -> threading.Thread | None:
+        """Ask the thread to write what is queued and to end; return it, None when there is none."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+            self._stopping.set()
+        if thread is not None:
+            self._bell.put(None)
+        return thread
 
     def close(self) -> None:
-        thread = self._thread
+        thread = self.end()
         if thread is not None and thread is not threading.current_thread():
-            self.end()
             thread.join(_EXIT_S)
-        self._awake.clear()
         self.write(at_last=True)
         with self._io:
             self._store.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from llmrouter.store.ledger import DELAY_S, LedgerLostError
+from llmrouter.store.ledger import DELAY_S, Ledger, LedgerLostError
 from llmrouter.store.ledger_row import TABLE, Filter, Row
 from llmrouter.store.ledger_sqlite import SqliteRows
 from tests.ledger.rows import ALL, HEAD, opened, row, run, soon, start, stored
@@ -106,6 +106,22 @@ def test_many_threads_share_one_writing_thread(tmp_path: Path) -> None:
     ledger.close()
     assert ledger_threads() == 0
     assert len(stored(tmp_path / "usage.db")) == 50
+
+
+def test_a_row_after_a_quiet_time_wakes_the_thread(tmp_path: Path) -> None:
+    ledger = opened(tmp_path / "usage.db")
+    for number in range(3):
+        ledger.add(row(number=number))
+        assert soon(lambda: ledger._writer._asleep and len(stored(tmp_path / "usage.db")) == number + 1)  # noqa: B023
+    ledger.close()
+
+
+def test_what_is_read_holds_every_row_that_was_added_before(tmp_path: Path) -> None:
+    ledger = Ledger(SqliteRows(tmp_path / "usage.db"), delay_s=0.0)  # the thread takes rows as fast as it can
+    for number in range(300):
+        ledger.add(row(number=number))
+        assert len(ledger.read(ALL)) == number + 1
+    ledger.close()
 
 
 def test_a_ledger_can_be_used_again_once_closed(tmp_path: Path) -> None:
@@ -289,6 +305,18 @@ def test_a_row_that_no_store_takes_does_not_hold_up_the_others(tmp_path: Path, w
     ledger.add(row(number=1))
     ledger.close()
     assert [each.number for each in stored(tmp_path / "usage.db")] == [1]
+    assert len(warnings) == 1
+
+
+def test_rows_that_cannot_be_made_do_not_hold_up_the_others(tmp_path: Path, warnings: list[str]) -> None:
+    def broken() -> list[Row]:
+        raise KeyError("price")
+
+    ledger = opened(tmp_path / "usage.db")
+    ledger.add_made(broken)
+    ledger.add_made(lambda: [row(number=1), row(number=2)])
+    ledger.close()
+    assert [each.number for each in stored(tmp_path / "usage.db")] == [1, 2]
     assert len(warnings) == 1
 
 

@@ -86,6 +86,18 @@ def test_a_cached_answer_costs_nothing_and_tells_what_it_saved(
     assert not cached.stale
 
 
+@pytest.mark.parametrize("key", ["plain", "nested"])
+def test_metadata_is_kept_as_it_was_when_the_call_ended(face: Face, fault_server: FaultServers, key: str) -> None:
+    nested = {"team": "search"}
+    metadata: dict[str, Any] = {"team": "search"} if key == "plain" else {"of": nested}
+    with face.router(chain((OPENAI, fault_server(OPENAI.reply())))) as router:
+        ask(face, router, "chat", metadata=metadata)
+        expected = json.dumps(metadata)
+        metadata["team"] = nested["team"] = "ads"
+        (row,) = rows_of(router)
+    assert row.tags == expected
+
+
 def test_a_stale_answer_is_marked(face: Face, fault_server: FaultServers) -> None:
     server = fault_server([OPENAI.complete(BILLED), OPENAI.fails("quota")])
     cache = {"ttl": "10ms", "stale_if_error": "1h"}
