@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,16 @@ def test_the_public_names_are_sorted_and_each_is_there() -> None:
     assert llmrouter.__all__ == sorted(llmrouter.__all__)
     for name in llmrouter.__all__:
         assert getattr(llmrouter, name) is not None
+
+
+def test_type_checkers_find_every_public_name_where_it_is_loaded_from() -> None:
+    tree = ast.parse(Path(llmrouter.__file__).read_text(encoding="utf-8"))
+    guarded = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
+    seen = {
+        alias.name: getattr(import_module(str(each.module)), alias.name) for each in imports for alias in each.names
+    }
+    assert seen == {name: getattr(llmrouter, name) for name in llmrouter.__all__}
 
 
 def test_dir_lists_the_public_names() -> None:
