@@ -9,7 +9,7 @@ import typer
 
 from llmrouter.cli.check import report
 from llmrouter.cli.outcome import reported
-from llmrouter.cli.output import tell, write
+from llmrouter.cli.output import save, tell, write
 from llmrouter.cli.parameters import Verbose
 from llmrouter.errors import InvalidRequestError
 
@@ -37,7 +37,8 @@ def import_file(
         if to is None:
             write(found.text)
         else:
-            _save(found.text, to)
+            save(found.text, to)
+            tell(f"wrote {to}")
         if found.notes:
             tell(f"{file}: {len(found.notes)} to look at")
         for note in found.notes:
@@ -53,11 +54,3 @@ def _text(file: Path) -> str:
         raise InvalidRequestError(f"cannot read {file}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise InvalidRequestError(f"{file} is not UTF-8 text") from None
-
-
-def _save(text: str, to: Path) -> None:
-    try:
-        to.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidRequestError(f"cannot write {to}: {(error.strerror or str(error)).lower()}") from None
-    tell(f"wrote {to}")

@@ -13,7 +13,7 @@ import typer
 
 from llmrouter.cli.check import report
 from llmrouter.cli.outcome import reported
-from llmrouter.cli.output import tell
+from llmrouter.cli.output import save, tell
 from llmrouter.cli.parameters import Verbose
 from llmrouter.errors import InvalidRequestError
 
@@ -34,9 +34,9 @@ _VARIABLES: Final = MappingProxyType(
 )
 
 _TEMPLATE: Final = """\
+# yaml-language-server: $schema=./routes.schema.json
 # The routes of your program. Code asks for a route by its name (router.chat("summarize", ...)); which model answers,
 # how long it may take and what it may cost is decided here. `llmrouter check` reads this file without any request.
-# For completion in your editor: `llmrouter schema --write routes.schema.json`.
 version: 1
 
 # Keys come from {variables}, from the environment or a `.env` file beside this one.
@@ -86,20 +86,22 @@ def init(
 ) -> None:
     """Write a routes file to start from, and check it.
 
-    On a terminal it asks which providers to use; else it takes those that have a key, or all where none has.
+    The JSON Schema by which editors complete it, routes.schema.json, is written beside it. On a terminal it asks which providers to use; else it takes those that have a key, or all where none has.
     """
     with reported(verbose=verbose):
+        from llmrouter.config.schema import json_schema_text
+
         if file.exists() and not force:
             raise InvalidRequestError(f"{file} exists and is left as it is; --force overwrites it")
         unknown = [name for name in provider or () if name not in PROVIDERS]
         if unknown:
             raise InvalidRequestError(f"--provider {unknown[0]}: it is one of {_listed(PROVIDERS)}; add others by hand")
         chosen = tuple(dict.fromkeys(provider or ())) or _choice(_with_key(file.parent))
-        try:
-            file.write_text(starting_file(chosen), encoding="utf-8")
-        except OSError as error:
-            raise InvalidRequestError(f"cannot write {file}: {(error.strerror or str(error)).lower()}") from None
+        save(starting_file(chosen), file)
         tell(f"wrote {file} for {', '.join(chosen)}")
+        schema = file.with_name("routes.schema.json")
+        save(json_schema_text(), schema)
+        tell(f"wrote {schema}, by which an editor completes and checks it")
         report(file)
 
 

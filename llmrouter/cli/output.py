@@ -7,7 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
+
+from llmrouter.errors import InvalidRequestError
 
 _SECRET_NAME: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 _SHORTEST_SECRET: Final = 8  # shorter values occur in text by chance
@@ -35,6 +38,14 @@ def tell(text: str) -> None:
     """Write a line to stderr, with every key of the environment blotted out."""
     sys.stderr.write(redacted(text) + "\n")
     sys.stderr.flush()
+
+
+def save(text: str, file: Path) -> None:
+    """Write `text` to a file, in place of what it held. Raises InvalidRequestError where it cannot be written."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequestError(f"cannot write {file}: {(error.strerror or str(error)).lower()}") from None
 
 
 def redacted(text: str) -> str:

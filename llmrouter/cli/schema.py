@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmrouter.cli.outcome import reported
-from llmrouter.cli.output import tell, write
+from llmrouter.cli.output import save, tell, write
 from llmrouter.cli.parameters import Verbose
 
 
@@ -25,6 +25,6 @@ def schema(
 
         if to is None:
             write(json_schema_text())
-            return
-        to.write_text(json_schema_text(), encoding="utf-8")
-        tell(f"wrote {to}; begin the routes file with `# yaml-language-server: $schema={to}`")
+        else:
+            save(json_schema_text(), to)
+            tell(f"wrote {to}; begin the routes file with `# yaml-language-server: $schema={to}`")

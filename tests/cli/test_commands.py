@@ -220,9 +220,9 @@ def test_schema_writes_a_file(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "made.json").read_text(encoding="utf-8") == json_schema_text()
 
 
-def test_schema_that_cannot_be_written_exits_1(cli: Cli) -> None:
+def test_schema_that_cannot_be_written_exits_2(cli: Cli) -> None:
     done = cli("schema", "--write", "no/such/folder.json")
-    assert (done.exit_code, done.stderr) == (1, "error: no/such/folder.json: no such file or directory\n")
+    assert (done.exit_code, done.stderr) == (2, "error: cannot write no/such/folder.json: no such file or directory\n")
 
 
 @pytest.mark.parametrize("chosen", [["openai"], ["google"], ["anthropic", "openai"], ["openai", "anthropic", "google"]])
@@ -250,6 +250,13 @@ def test_init_takes_the_providers_that_have_a_key(cli: Cli, monkeypatch: pytest.
 def test_init_sees_keys_in_the_env_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=none-of-yours\n")
     assert "wrote routes.yaml for anthropic\n" in cli("init").stderr
+
+
+def test_init_lets_an_editor_complete_the_file(cli: Cli, tmp_path: Path) -> None:
+    cli("init")
+    first, _, _ = (tmp_path / "routes.yaml").read_text(encoding="utf-8").partition("\n")
+    assert first == "# yaml-language-server: $schema=./routes.schema.json"
+    assert (tmp_path / "routes.schema.json").read_text(encoding="utf-8") == json_schema_text()
 
 
 def test_init_never_overwrites_unless_forced(cli: Cli, echoing: Path) -> None:
