@@ -86,7 +86,9 @@ def init(
 ) -> None:
     """Write a routes file to start from, and check it.
 
-    The JSON Schema by which editors complete it, routes.schema.json, is written beside it. On a terminal it asks which providers to use; else it takes those that have a key, or all where none has.
+    The JSON Schema by which editors complete it, routes.schema.json, is written beside it.
+
+    On a terminal it asks which providers to use; else it takes those that have a key, or all where none has.
     """
     with reported(verbose=verbose):
         from llmrouter.config.schema import json_schema_text
