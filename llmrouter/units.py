@@ -41,16 +41,20 @@ _PERCENT_FORMS: Final = "write 5%, or a fraction from 0 to 1"
 _USD_FORMS: Final = "write a number such as 5 or 0.25"
 _NUMBER_FORMS: Final = "write a number such as 1 or 0.2"
 
+_CENTURY_S: Final = 36_525 * 86_400.0
 _LONGEST_NUMBER: Final = 30  # digits; more is a slip, and never a time, a count or an amount
 _SHOWN: Final = 60
 _NANO: Final = 1_000_000_000
 
 
 def duration(value: object) -> float:
-    """Return seconds for "500ms", "30s", "2m", "24h", "7d", "2w", a number of seconds, or a timedelta."""
+    """Return seconds for "500ms", "30s", "2m", "24h", "7d", "2w", a number of seconds, or a timedelta.
+
+    More than a century counts as a century: beyond it, the clocks of operating systems cannot wait.
+    """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    return float(_parse(value, _SECONDS, "a duration", _DURATION_FORMS))
+    return min(float(_parse(value, _SECONDS, "a duration", _DURATION_FORMS)), _CENTURY_S)
 
 
 def count(value: object) -> int:

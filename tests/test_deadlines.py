@@ -206,6 +206,17 @@ def test_a_deadline_that_has_passed_starts_no_attempt(face: Face, fault_server: 
     assert not server.requests
 
 
+@each_protocol
+@each_mode
+def test_limits_longer_than_any_clock_are_no_limits(
+    face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
+) -> None:
+    server = fault_server(protocol.reply("Here."))
+    timeouts = dict.fromkeys(("connect", "attempt", "first_token", "idle", "total"), "99999999d")
+    with face.router(chain((protocol, server), deadline=1e300, timeouts=timeouts)) as router:
+        assert ask(face, router, mode).content == "Here."
+
+
 @each_mode
 def test_a_call_may_bring_its_own_deadline(face: Face, fault_server: FaultServers, mode: Mode) -> None:
     server = fault_server(silence(30))

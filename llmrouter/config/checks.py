@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from llmrouter.config.fields import Surroundings
-from llmrouter.config.problems import Finding, Path, dotted
+from llmrouter.config.problems import Finding, Path, dotted, missing
 from llmrouter.units import shown
 
 _NAME: Final = re.compile(r"\w[\w.-]*")
@@ -26,7 +26,7 @@ def across(data: Mapping[str, Any], surroundings: Surroundings) -> Iterator[Find
     for name, provider in _map(data.get("providers")).items():
         if name not in surroundings.kinds and "kind" not in _map(provider):
             hint = "write `kind: openai` for an endpoint that speaks OpenAI's protocol"
-            yield Finding(("providers", name), "`kind` is missing", hint, at_key=True)
+            yield missing(("providers", name, "kind"), hint)
     for name, route in _map(data.get("routes")).items():
         yield from _repeated(("routes", name), _map(route))
 

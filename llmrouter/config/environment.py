@@ -61,7 +61,7 @@ def environment(folder: FilePath | None, process: Mapping[str, str]) -> Mapping[
     file = folder / ".env" if folder else None
     if file is None or not file.is_file():  # a virtual environment may be called .env, too
         return MappingProxyType(dict(process))
-    return MappingProxyType(read_dotenv(file.read_text(encoding="utf-8", errors="replace")) | dict(process))
+    return MappingProxyType(read_dotenv(file.read_text(encoding="utf-8-sig", errors="replace")) | dict(process))
 
 
 @dataclass(slots=True)

@@ -130,6 +130,8 @@ def file_path(value: Any) -> Path:
     """Return the path as written: `~` and the folder of the routes file come in when it is used."""
     if not isinstance(value, str | Path):
         raise ValueError(f"must be a path, not {kind_of(value)}; put it in quotes")
+    if not str(value).strip():  # it would mean the folder of the routes file itself
+        raise ValueError("must be a path, not empty text; write one, or leave the key out")
     return Path(value)
 
 

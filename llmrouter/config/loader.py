@@ -16,7 +16,7 @@ from llmrouter.config.document import Document, Place, parse
 from llmrouter.config.environment import Substitution, environment
 from llmrouter.config.fields import BUILT_IN, KINDS, PRESETS, Surroundings
 from llmrouter.config.models import RoutesConfig
-from llmrouter.config.problems import Finding, Path, dotted, finding, kind_of
+from llmrouter.config.problems import Finding, Path, dotted, finding, kind_of, without_misspelled
 from llmrouter.errors import ConfigError, Problem
 
 DEFAULT_FILE: Final = "routes.yaml"
@@ -85,7 +85,7 @@ def load(
         folder=path.parent if path else FilePath(),
     )
     config, findings = _validated(data, surroundings)
-    findings = [*across(data, surroundings), *_new(findings, substitution.findings, document)]
+    findings = list(_new([*across(data, surroundings), *findings], substitution.findings, document))
     problems = [*document.findings, *((document.place(f.path, at_key=f.at_key), f) for f in findings)]
     if config is None or problems:
         raise ConfigError(_report(problems, path))
@@ -172,11 +172,11 @@ def _written(path: Path, data: Any) -> Path:
 
 
 def _new(found: list[Finding], substituted: list[Finding], document: Document) -> Iterable[Finding]:
-    """Return all findings but those that only follow from one already made: an unset variable is no duration."""
+    """Return all findings but those that only follow from another one: an unset variable is no duration."""
     earlier = [*(one for _, one in document.findings), *substituted]
     known = [one.path for one in earlier if not one.at_key]
     yield from substituted
-    for late in found:
+    for late in without_misspelled(found):
         if not any(path and late.path[: len(path)] == path for path in known):
             yield late
 

@@ -6,7 +6,7 @@ A validator of ours raises ValueError as `what is wrong; what to do`; everything
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -37,11 +37,17 @@ def dotted(path: Path) -> str:
     return text
 
 
-def did_you_mean(word: object, options: Collection[str]) -> str | None:
-    """Return "did you mean 'attempts'?" for the nearest option, None when none is near."""
+def nearest(word: object, options: Collection[str]) -> str | None:
+    """Return the option that `word` seems to be, None when none is near."""
     spelled = {option.lower(): option for option in sorted(options)}
     near = get_close_matches(str(word).lower(), spelled, n=1, cutoff=0.7)
-    return f"did you mean {spelled[near[0]]!r}?" if near else None
+    return spelled[near[0]] if near else None
+
+
+def did_you_mean(word: object, options: Collection[str]) -> str | None:
+    """Return "did you mean 'attempts'?" for the nearest option, None when none is near."""
+    near = nearest(word, options)
+    return None if near is None else f"did you mean {near!r}?"
 
 
 def one_of(options: Collection[str]) -> str:
@@ -63,12 +69,28 @@ def kind_of(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake at a path of the data. `at_key` tells that the key is wrong, and not its value."""
+    """One mistake at a path of the data. `at_key` tells that the key is wrong, and not its value.
+
+    `lacks` is the path of a key that is missing, `meant` the one that an unknown key seems to be.
+    """
 
     path: Path
     message: str
     hint: str | None = None
     at_key: bool = False
+    lacks: Path | None = None
+    meant: Path | None = None
+
+
+def missing(path: Path, hint: str | None = None) -> Finding:
+    """Return the finding that the key at `path` is not there, told at the map that lacks it."""
+    return Finding(path[:-1], f"`{path[-1]}` is missing", hint, at_key=True, lacks=path)
+
+
+def without_misspelled(found: Sequence[Finding]) -> list[Finding]:
+    """Leave out keys that are missing because they stand there with a slip, which is told already."""
+    meant = {one.meant for one in found if one.meant is not None}
+    return [one for one in found if one.lacks not in meant]
 
 
 def finding(detail: ErrorDetails, root: type[BaseModel]) -> Finding:
@@ -79,7 +101,7 @@ def finding(detail: ErrorDetails, root: type[BaseModel]) -> Finding:
     if kind == "extra_forbidden" or (at_key and kind == "literal_error"):
         return _unknown_key(path, root)
     if kind == "missing":
-        return Finding(path[:-1], f"`{path[-1]}` is missing", at_key=True)
+        return missing(path)
     if kind == "literal_error":
         options = [str(option) for option in _choices(_annotation_at(path, root))]
         return Finding(path, f"{shown(value)} is not {one_of(options)}", did_you_mean(value, options))
@@ -101,10 +123,12 @@ def _unknown_key(path: Path, root: type[BaseModel]) -> Finding:
     holder = _annotation_at(tuple(parents), root)
     model = _model_in(holder)
     options = list(_keys(model)) if model else [str(option) for option in _choices(_key_type(holder))]
-    hint = did_you_mean(key, options) or (_belongs(str(key), model) if model else None)
+    near = nearest(key, options)
+    hint = f"did you mean {near!r}?" if near else _belongs(str(key), model) if model else None
     if not hint and 0 < len(options) <= _FEW:
         hint = f"use {one_of(options)}"
-    return Finding(path, f"unknown key {shown(key)}", hint, at_key=True)
+    meant = (*parents, near) if near else None
+    return Finding(path, f"unknown key {shown(key)}", hint, at_key=True, meant=meant)
 
 
 def _belongs(key: str, model: type[BaseModel]) -> str | None:

@@ -165,6 +165,12 @@ def test_dotenv_beside_the_file_fills_in_what_the_environment_lacks(tmp_path: Pa
     assert "A" not in os.environ
 
 
+def test_the_mark_that_some_editors_put_first_belongs_to_no_variable(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nB=2\n", encoding="utf-8-sig")
+    (tmp_path / "routes.yaml").write_text("routes: {}\n", encoding="utf-8-sig")
+    assert load(tmp_path / "routes.yaml", {}).environ == {"A": "1", "B": "2"}
+
+
 def test_a_folder_named_dotenv_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     assert loaded(tmp_path, "version: 1").config.version == 1

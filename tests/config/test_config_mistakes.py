@@ -71,6 +71,8 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str, str, str | None]] = {
     "no model": ("routes:\n  r: {system: hello}", 2, 3, "routes.r", "`model` is missing", None),
     "empty route": ("routes:\n  r:", 2, 3, "routes.r", "`model` is missing", None),
     "rung without a model": (route("model: openai/m\n    fallbacks: [{weight: 2}]"), 4, 17, "routes.r.fallbacks[0]", "`model` is missing", None),
+    "model misspelled": (route("modle: openai/m"), 3, 5, "routes.r.modle", "unknown key 'modle'", "did you mean 'model'?"),
+    "kind misspelled": ("providers: {mine: {knid: openai}}", 1, 20, "providers.mine.knid", "unknown key 'knid'", "did you mean 'kind'?"),
     "repeated target": (route("model: openai/m\n    fallbacks: [anthropic/n, openai/m]"), 4, 30, "routes.r.fallbacks[1]", "already asks 'openai/m' in the same way, at `model`", "remove it"),
     "repeated rung with another weight": (route("model: openai/m\n    fallbacks: [{model: openai/m, weight: 2}]"), 4, 17, "routes.r.fallbacks[0]", "already asks", "remove it"),
     "python target": (route("model: python/summarize"), 3, 12, "routes.r.model", "'python/summarize' names nothing in Python", "python/module:function"),
@@ -84,6 +86,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, int, str, str, str | None]] = {
     "schema file that is missing": (route("schema: absent.json\n    model: openai/m"), 3, 13, "routes.r.schema", "no schema file 'absent.json'", "folder of the routes file"),
     "schema file that is no schema": (route("schema: broken.json\n    model: openai/m"), 3, 13, "routes.r.schema", "'broken.json' holds no JSON Schema", "write an object"),
     "schema that is no Python name": (route("schema: 'python:app.Model'\n    model: openai/m"), 3, 13, "routes.r.schema", "'python:app.Model' names nothing", "python:module:Model"),
+    "no folder": ("cache: {dir: ''}", 1, 14, "cache.dir", "must be a path, not empty text", "leave the key out"),
     "another version": ("version: 2", 1, 10, "version", "version 2 of the format is unknown", "version 1"),
     "unset variable": (route("system: 'Hello ${WHO}'\n    model: openai/m"), 3, 13, "routes.r.system", "the variable WHO is not set", "${WHO:-a default}"),
     "unset variable in a duration": ("defaults: {deadline: '${D}'}", 1, 22, "defaults.deadline", "the variable D is not set", "set it"),
@@ -122,7 +125,7 @@ def test_one_mistake_is_one_problem_with_its_place(name: str, tmp_path: Path) ->
 UNSEEN = (  # what only the loader can know, or what is no mistake any more once the YAML is data
     "duplicate", "without an entry", "provider", "kind", "repeated", "python target", "schema", "python name", "variable",
     "max before", "YAML", "alias", "character", "documents", "tag", "Python tag", "merge", "deep", "UTF-8", "empty file",
-    "infinite", "no attempts", "no time", "temperature", "share", "slash", "URL", "key that is a list",
+    "infinite", "no folder", "no attempts", "no time", "temperature", "share", "slash", "URL", "key that is a list",
 )  # fmt: skip
 
 
