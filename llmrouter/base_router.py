@@ -19,9 +19,10 @@ from llmrouter.observe.log import LogObserver, enable_logging
 from llmrouter.observe.standing import LimitStanding, SpendStanding, limits_of, spending_of
 from llmrouter.observe.telemetry import Guarded, Telemetry
 from llmrouter.pipeline import playback
-from llmrouter.pipeline.call import Call, ChatOptions, make_call
+from llmrouter.pipeline.call import Call, make_call
 from llmrouter.pipeline.embedding import Embedding
 from llmrouter.pipeline.observer import Observer
+from llmrouter.pipeline.options import ChatOptions
 from llmrouter.pipeline.pipeline import Pipeline
 from llmrouter.pipeline.plan import RoutePlan
 from llmrouter.pipeline.runtime import Runtime

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from llmrouter.catalogue import Catalogue, Endpoint, ModelInfo
-from llmrouter.config.fields import BUILT_IN, Surroundings
+from llmrouter.config.fields import BUILT_IN, Surroundings, rung_shorthand
 from llmrouter.config.inherit import ad_hoc, chain, resolved
 from llmrouter.config.loader import Loaded
 from llmrouter.config.models import (
@@ -24,6 +24,7 @@ from llmrouter.config.models import (
     SpendLimitConfig,
     TimeoutsConfig,
 )
+from llmrouter.config.problems import Finding, dotted, finding, kind_of, without_misspelled
 from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
 from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.policy.breaker import BreakerSettings, Circuit
@@ -78,6 +79,8 @@ class Compiled:
         Raises RouteNotFoundError with near misses, and ConfigError for fallbacks that are no targets.
         """
         if fallbacks is not None:
+            if isinstance(fallbacks, str) or not isinstance(fallbacks, Sequence):
+                raise ConfigError([Problem(f"must be a list of targets, not {kind_of(fallbacks)}", "fallbacks")])
             try:
                 return self._replaced(route, tuple(fallbacks))
             except TypeError:  # a fallback given as a map cannot be a key; it is compiled each time
@@ -142,14 +145,7 @@ class Compiled:
         base = resolved(config, route) if route in config.routes else self._target_config(route)
         known = frozenset({*registry.names(), *config.providers})
         context = Surroundings(providers=known, kinds=registry.names(), folder=self.loaded.folder)
-        try:
-            rungs = tuple(
-                RungConfig.model_validate({"model": each} if isinstance(each, str) else each, context=context)
-                for each in fallbacks
-            )
-        except ValidationError as error:
-            said = "; ".join(str(detail["msg"]) for detail in error.errors())
-            raise ConfigError(f"fallbacks={list(fallbacks)!r}: {said}") from None
+        rungs = tuple(_own_rung(each, f"fallbacks[{index}]", context) for index, each in enumerate(fallbacks))
         return self._route(route, base.model_copy(update={"fallbacks": rungs}))
 
     def _route(self, name: str, route: RouteConfig) -> RoutePlan:
@@ -228,6 +224,19 @@ class Compiled:
             pace=self._pace(route_name, route, settings),
             spend_limits=() if entry is None else _spend_limits(f"provider:{name}", entry.spend_limit),
         )
+
+
+def _own_rung(written: Any, place: str, surroundings: Surroundings) -> RungConfig:
+    """Return a rung that a call brings along, a target or a map as in the file. Raises ConfigError."""
+    try:
+        return RungConfig.model_validate(rung_shorthand(written), context=surroundings)
+    except ValidationError as error:
+        found = without_misspelled([finding(detail, RungConfig) for detail in error.errors(include_url=False)])
+    except ValueError as error:
+        found = [Finding((), str(error))]
+    raise ConfigError(
+        [Problem(each.message, ".".join(filter(None, (place, dotted(each.path)))), hint=each.hint) for each in found]
+    )
 
 
 def _circuit(route: RouteConfig, target: str, settings: ProviderSettings) -> Circuit:

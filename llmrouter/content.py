@@ -21,6 +21,24 @@ class Text:
     cache: bool = False  # end of a stable prefix: providers that take explicit marks put one here
 
 
+def is_whole(text: str) -> bool:
+    """Whether `text` can be sent: JSON and UTF-16 may leave half of a character (a surrogate), which UTF-8 has not."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def made_whole(text: str) -> str:
+    """Return `text` with the two halves of a character joined, and U+FFFD for a half that is alone."""
+    if is_whole(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

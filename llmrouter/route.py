@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from llmrouter.explain import Plan
-from llmrouter.pipeline.call import ChatOptions, PlainOptions
+from llmrouter.pipeline.options import ChatOptions, PlainOptions
 from llmrouter.streams import AsyncStream, Stream
 from llmrouter.types import Embeddings, MessagesLike, Response
 

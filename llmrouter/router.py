@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from llmrouter.base_router import BaseRouter, Source, texts_of
-from llmrouter.pipeline.call import ChatOptions, PlainOptions
+from llmrouter.pipeline.options import ChatOptions, PlainOptions
 from llmrouter.pipeline.runtime import AsyncioRuntime, BlockingRuntime, drive
 from llmrouter.pipeline.stream import StreamCore
 from llmrouter.route import Route

@@ -159,6 +159,30 @@ def test_fallbacks_that_are_no_targets_are_a_clear_mistake(face: Face, fault_ser
     assert "no slash" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("fallbacks", "told"),
+    [
+        ("openai/gpt-6-luna", "fallbacks: must be a list of targets, not text"),
+        (5, "fallbacks: must be a list of targets, not a number"),
+        ([5], "fallbacks[0]: must be a target or a map, not a number; write provider/model"),
+        (
+            ["no slash"],
+            "fallbacks[0].model: 'no slash' is not a target; write provider/model, such as openai/gpt-6-luna",
+        ),
+        (["first/m", {"modle": "first/m"}], "fallbacks[1].modle: unknown key 'modle'; did you mean 'model'?"),
+        (
+            [{"model": "first/m", "retry": {"attemps": 1}}],
+            "fallbacks[0].retry.attemps: unknown key 'attemps'; did you mean 'attempts'?",
+        ),
+    ],
+)
+def test_a_mistake_in_a_calls_fallbacks_reads_as_one_in_the_file(
+    face: Face, fault_server: FaultServers, fallbacks: Any, told: str
+) -> None:
+    with face.router(chain((OPENAI, fault_server()))) as router:
+        assert str(failing(ConfigError, face, router, "chat", fallbacks=fallbacks)) == told
+
+
 @each_protocol
 @each_mode
 def test_a_target_is_a_route_of_its_own(face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode) -> None:
@@ -255,13 +279,71 @@ def test_messages_that_are_none_are_an_invalid_request(face: Face, fault_server:
     assert not server.requests
 
 
-@pytest.mark.parametrize("options", [{"cache": "sometimes"}, {"tools": [42]}, {"schema": 42}])
+WRONG: dict[str, list[Any]] = {  # the option, and values that it cannot have
+    "system": [5, ["Be brief."], "half \ud83d"],
+    "temperature": ["hot", -1, 2.5, True, float("nan")],
+    "top_p": [1.5, "most"],
+    "max_tokens": [0, -5, 1.5, "many", True],
+    "stop": [5, [5]],
+    "seed": [1.5, "x"],
+    "tools": [[42], "weather"],
+    "schema": [42],
+    "reasoning": ["hihg", -1, True],
+    "timeout": [0, {"attempt": 0}, {"atempt": 1}, "soon", float("inf")],
+    "deadline": ["later", -1, True],
+    "cache": ["sometimes", True],
+    "max_context_tokens": [0, "x"],
+    "session": [5],
+    "metadata": [[], "x"],
+    "extra": ["x", {"a": object()}, {"a": float("nan")}, {"a": "\ud83d"}],
+}
+REFUSED = [(name, value) for name, values in WRONG.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED, ids=[f"{name}-{ascii(value)[:20]}" for name, value in REFUSED])
 def test_an_option_of_the_wrong_form_is_told_before_any_request(
-    face: Face, fault_server: FaultServers, options: dict[str, Any]
+    face: Face, fault_server: FaultServers, name: str, value: Any
 ) -> None:
     server = fault_server(OPENAI.reply())
     with face.router(chain((OPENAI, server))) as router:
-        failing(InvalidRequestError, face, router, "chat", **options)
+        error = failing(InvalidRequestError, face, router, "chat", **{name: value})
+    assert str(error).startswith(name)
+    assert not server.requests
+
+
+WRITTEN_AS_IN_THE_FILE: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
+    "temperature": ("0.7", lambda body: body["temperature"], 0.7),
+    "max_tokens": ("8k", lambda body: body["max_tokens"], 8000),
+    "seed": ("7", lambda body: body["seed"], 7),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_AS_IN_THE_FILE)
+def test_an_option_may_be_written_as_in_the_file(face: Face, fault_server: FaultServers, name: str) -> None:
+    given, find, expected = WRITTEN_AS_IN_THE_FILE[name]
+    server = fault_server(OPENAI.reply())
+    with face.router(one(OPENAI, server)) as router:
+        ask(face, router, "chat", **{name: given}, max_context_tokens="8k")
+    assert find(server.requests[0].json) == expected
+
+
+def test_a_number_reaches_the_wire_as_the_caller_wrote_it(face: Face, fault_server: FaultServers) -> None:
+    server = fault_server(OPENAI.reply())
+    with face.router(one(OPENAI, server)) as router:
+        ask(face, router, "chat", temperature=0)
+    assert '"temperature":0,' in said(server.requests[0]).replace(" ", "").replace("}", ",")
+
+
+@each_protocol
+@each_mode
+def test_half_a_character_is_told_before_any_request(
+    face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
+) -> None:
+    server = fault_server(protocol.reply())
+    turns = [{"role": "user", "content": "whole"}, {"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]
+    with face.router(chain((protocol, server))) as router:
+        error = failing(InvalidRequestError, face, router, mode, turns)
+    assert "messages[1]" in str(error)
     assert not server.requests
 
 

@@ -18,7 +18,7 @@ from llmrouter.cli.prompt import as_message, read_prompt
 from llmrouter.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from llmrouter.pipeline.call import ChatOptions
+    from llmrouter.pipeline.options import ChatOptions
     from llmrouter.router import Router
     from llmrouter.types import Attempt, Response
 

@@ -15,6 +15,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from llmrouter.config.problems import Finding, Path
+from llmrouter.content import made_whole
 from llmrouter.units import shown
 
 _MOST_VALUES: Final = 50_000  # aliases counted each time: a bomb stops here
@@ -122,12 +123,7 @@ def _place_at(text: str, position: int) -> Place:
 
 
 def _text(node: Node) -> str:
-    text = str(node.value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON writes an emoji as two escapes, which YAML leaves apart
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return made_whole(str(node.value))  # JSON writes an emoji as two escapes, which YAML leaves apart
 
 
 class _Reader:

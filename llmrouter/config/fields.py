@@ -82,7 +82,13 @@ def _checked(
     return check
 
 
-def _whole(value: Any) -> int:
+limit: Final = _checked(units.duration, lambda seconds: seconds > 0, "write a time longer than 0s")
+positive: Final = _checked(units.count, lambda number: number > 0, "write 1 or more")
+up_to_one: Final = _checked(units.number, lambda number: number <= 1, "write a number from 0 to 1")
+up_to_two: Final = _checked(units.number, lambda number: number <= 2, "write a number from 0 to 2")
+
+
+def whole(value: Any) -> int:
     """Accept any whole number, negative ones too."""
     try:
         if isinstance(value, int | str) and not isinstance(value, bool):
@@ -106,7 +112,8 @@ def _switch(value: Any) -> bool:
     raise ValueError(f"{units.shown(value)} is not a switch; write true or false")
 
 
-def _reasoning(value: Any) -> str | int:
+def reasoning(value: Any) -> str | int:
+    """Accept a level of reasoning, or a token count, 0 too."""
     levels = ("none", "low", "medium", "high")
     if isinstance(value, str) and value in levels:
         return str(value)
@@ -302,24 +309,18 @@ _TEXT: Final = WithJsonSchema({"type": "string"})
 _TARGET: Final = WithJsonSchema({"type": "string", "pattern": rf"^[^/\s]+/\S+$|{_VARIABLE}"})
 
 Duration: TypeAlias = Annotated[float, BeforeValidator(units.duration), _DURATION]
-Limit: TypeAlias = Annotated[
-    float, BeforeValidator(_checked(units.duration, lambda s: s > 0, "write a time longer than 0s")), _DURATION
-]
-Count: TypeAlias = Annotated[int, BeforeValidator(_checked(units.count, lambda n: n > 0, "write 1 or more")), _COUNT]
+Limit: TypeAlias = Annotated[float, BeforeValidator(limit), _DURATION]
+Count: TypeAlias = Annotated[int, BeforeValidator(positive), _COUNT]
 Size: TypeAlias = Annotated[int, BeforeValidator(_checked(units.size, lambda n: n > 0, "write 1MiB or more")), _SIZE]
 Percent: TypeAlias = Annotated[float, BeforeValidator(units.percent), _PERCENT]
 Usd: TypeAlias = Annotated[Decimal, BeforeValidator(units.amount), _PLAIN]
 Weight: TypeAlias = Annotated[float, BeforeValidator(units.number), _PLAIN]
-UpToOne: TypeAlias = Annotated[
-    float, BeforeValidator(_checked(units.number, lambda n: n <= 1, "write a number from 0 to 1")), _UP_TO_ONE
-]
-UpToTwo: TypeAlias = Annotated[
-    float, BeforeValidator(_checked(units.number, lambda n: n <= 2, "write a number from 0 to 2")), _UP_TO_TWO
-]
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole), _WHOLE]
+UpToOne: TypeAlias = Annotated[float, BeforeValidator(up_to_one), _UP_TO_ONE]
+UpToTwo: TypeAlias = Annotated[float, BeforeValidator(up_to_two), _UP_TO_TWO]
+Whole: TypeAlias = Annotated[int, BeforeValidator(whole), _WHOLE]
 Version: TypeAlias = Annotated[int, BeforeValidator(_version), WithJsonSchema({"const": 1})]
 Switch: TypeAlias = Annotated[bool, BeforeValidator(_switch), _SWITCH]
-Reasoning: TypeAlias = Annotated[str | int, PlainValidator(_reasoning), _REASONING]
+Reasoning: TypeAlias = Annotated[str | int, PlainValidator(reasoning), _REASONING]
 LogLevel: TypeAlias = Annotated[Level, BeforeValidator(_level)]
 SecretText: TypeAlias = Annotated[
     Secret | None, PlainValidator(_secret), PlainSerializer(repr, when_used="json"), _TEXT

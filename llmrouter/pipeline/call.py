@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final
 
+from llmrouter.content import is_whole
 from llmrouter.errors import CacheMissError, InvalidRequestError
 from llmrouter.messages import normalize
 from llmrouter.pipeline import playback
+from llmrouter.pipeline.options import Options
 from llmrouter.pipeline.plan import CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.types import (
     Document,
@@ -21,79 +22,10 @@ from llmrouter.types import (
     Params,
     Request,
     Schema,
+    Text,
     Tool,
 )
-from llmrouter.units import duration
 
-CACHE_MODES: Final = ("use", "refresh", "bypass", "only")
-
-
-class PlainOptions(TypedDict, total=False):
-    """The keyword overrides of one call, but for `schema`; times are seconds, or text such as "30s"."""
-
-    system: str | None  # instead of the route's system prompt
-    temperature: float | None
-    top_p: float | None
-    max_tokens: int | None
-    stop: str | Sequence[str] | None
-    seed: int | None
-    tools: Sequence[Any] | None  # functions, Tool, or OpenAI-style dicts
-    tool_choice: Any  # auto, none, required, or a tool
-    reasoning: str | int | None  # none, low, medium, high, or a number of tokens
-    fallbacks: Sequence[Any] | None  # targets instead of the route's fallbacks
-    timeout: Any  # the attempt's limit, or a map of connect, attempt, first_token, idle, total
-    deadline: Any  # for the whole call
-    cache: Literal["use", "refresh", "bypass", "only"] | None
-    max_context_tokens: int | None
-    session: str | None  # keeps a conversation on one target, and on its provider-side prompt cache
-    metadata: Mapping[str, Any] | None  # tags for the log and the ledger; never sent
-    extra: Mapping[str, Any] | None  # sent as it is, beside everything else
-
-
-class ChatOptions(PlainOptions, total=False):
-    """The keyword overrides of one call."""
-
-    schema: Any  # JSON Schema, a pydantic model, or a reference as in routes.yaml
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """ChatOptions, checked; None leaves the route's own value."""
-
-    system: str | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    stop: str | Sequence[str] | None = None
-    seed: int | None = None
-    tools: Sequence[Any] | None = None
-    tool_choice: Any = None
-    schema: Any = None
-    reasoning: str | int | None = None
-    fallbacks: Sequence[Any] | None = None
-    timeout: Any = None
-    deadline: Any = None
-    cache: str | None = None
-    max_context_tokens: int | None = None
-    session: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    extra: Mapping[str, Any] | None = None
-
-    @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Options:
-        """Make the options of a call. Raises TypeError that names the near miss of an unknown keyword."""
-        unknown = [name for name in given if name not in _NAMES]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], _NAMES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(_NAMES)}"
-            raise TypeError(f"unknown keyword {unknown[0]!r}{hint}")
-        options = cls(**given)
-        if options.cache is not None and options.cache not in CACHE_MODES:
-            raise InvalidRequestError(f"cache={options.cache!r}: expected one of {', '.join(CACHE_MODES)}")
-        return options
-
-
-_NAMES: Final = tuple(each.name for each in dataclasses.fields(Options))
 _NO_OPTIONS: Final = Options()
 
 
@@ -119,18 +51,11 @@ class Call:
 
     def timeouts(self, rung: RungPlan) -> Timeouts:
         """Return the rung's limits with the call's own over them."""
-        timeout = self.options.timeout
-        if timeout is None:
+        limits = self.options.timeout
+        if limits is None:
             return rung.timeouts
-        if not isinstance(timeout, Mapping):
-            return dataclasses.replace(rung.timeouts, attempt=_seconds("timeout", timeout))
-        limits = {name: _seconds(f"timeout[{name!r}]", value) for name, value in timeout.items()}
         watched = rung.timeouts.watched or bool(limits.keys() & {"first_token", "idle"})
-        try:
-            return dataclasses.replace(rung.timeouts, watched=watched, **limits)
-        except TypeError:
-            known = "connect, attempt, first_token, idle, total"
-            raise InvalidRequestError(f"timeout={dict(timeout)!r}: expected the keys {known}") from None
+        return dataclasses.replace(rung.timeouts, watched=watched, **limits)
 
     def params(self, rung: RungPlan) -> Params:
         """Return the rung's parameters with the call's own over them, and output capped by the token budget."""
@@ -166,7 +91,7 @@ class Call:
 def make_call(plan: RoutePlan, messages: MessagesLike, given: Mapping[str, Any]) -> Call:
     """Check and normalise what the caller passed. Raises TypeError or InvalidRequestError; does no I/O."""
     options = Options.parse(given) if given else _NO_OPTIONS
-    conversation = _with_system(normalize(messages), options.system, plan.system)
+    conversation = _with_system(_whole(normalize(messages)), options.system, plan.system)
     tools, tool_choice = _tools(options)
     schema = _schema(options, plan)
     if options.cache == "only" and plan.cache is None:
@@ -175,13 +100,26 @@ def make_call(plan: RoutePlan, messages: MessagesLike, given: Mapping[str, Any])
         plan=plan,
         messages=conversation,
         options=options,
-        deadline_s=plan.deadline_s if options.deadline is None else _seconds("deadline", options.deadline),
+        deadline_s=plan.deadline_s if options.deadline is None else options.deadline,
         schema=schema,
         tools=tools,
         tool_choice=tool_choice,
         needs=_needs(conversation, tools, schema),
         overrides=_overrides(options) if given else {},
     )
+
+
+def _whole(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Refuse text with half of a character in it, which no request could carry."""
+    for index, message in enumerate(messages):
+        content = message.content
+        if isinstance(content, str) and content.isascii() and not message.tool_calls:
+            continue
+        texts = (content,) if isinstance(content, str) else tuple(x.text for x in content if isinstance(x, Text))
+        if not all(map(is_whole, (*texts, *(call.arguments_json for call in message.tool_calls)))):
+            said = "holds half of a character (a lone surrogate), which cannot be sent"
+            raise InvalidRequestError(f"messages[{index}] {said}; text.encode(errors='replace').decode() replaces it")
+    return messages
 
 
 def _with_system(messages: tuple[Message, ...], asked: str | None, default: str | None) -> tuple[Message, ...]:
@@ -223,17 +161,8 @@ def _needs(messages: tuple[Message, ...], tools: tuple[Tool, ...], schema: Schem
 
 
 def _overrides(options: Options) -> dict[str, Any]:
-    names = ("temperature", "top_p", "max_tokens", "seed", "reasoning")
+    names = ("temperature", "top_p", "max_tokens", "stop", "seed", "reasoning")
     found = {name: value for name in names if (value := getattr(options, name)) is not None}
-    if options.stop is not None:
-        found["stop"] = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
     if options.extra:
         found["extra"] = options.extra
     return found
-
-
-def _seconds(name: str, value: Any) -> float:
-    try:
-        return duration(value)
-    except ValueError as error:
-        raise InvalidRequestError(f"{name}={value!r}: {error}") from None
