@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from llmrouter import shape
-from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
+from llmrouter.errors import MalformedResponseError, StreamInterruptedError
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
 from llmrouter.providers.anthropic_errors import error_of, request_id_of
-from llmrouter.providers.sse import EventStream, ServerEvent
+from llmrouter.providers.event_decoder import EventDecoder
+from llmrouter.providers.sse import ServerEvent
 from llmrouter.types import (
     EMPTY,
     Completion,
@@ -218,49 +220,23 @@ def _usage(counts: list[int]) -> Usage:
 # ------------------------------------------------------------------------------------------------ streams
 
 
-class MessagesDecoder:
+class MessagesDecoder(EventDecoder):
     """Reads one stream: assembles the body that a complete answer would have had, and yields deltas on the way.
 
-    Fed with bytes in any chunking. Unknown events are ignored, unknown blocks kept as they started.
+    Unknown events are ignored, unknown blocks kept as they started.
     """
 
     def __init__(self, headers: Mapping[str, str], origin: str) -> None:
-        self.ended = False
-        self._broken: LLMRouterError | None = None
+        super().__init__()
         self._headers, self._origin = headers, origin
-        self._events = EventStream()
         self._body: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._pieces: dict[tuple[int, str], list[str]] = {}  # by block and key, joined once at the end
         self._calls: dict[int, int] = {}  # by block: the call's place among the calls
         self._said = False  # whether any text came
 
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """Return the deltas that `chunk` completes.
-
-        Raises the ProviderError of an error event, and MalformedResponseError for what is not the protocol.
-        """
-        deltas: list[Delta] = []
-        try:
-            for event in self._events.feed(chunk):
-                if self.ended:
-                    break
-                self._read(event, deltas)
-        except LLMRouterError as error:
-            if not deltas:
-                raise
-            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
-        return deltas
-
-    def finish(self) -> Completion:
-        """Return the whole answer; raises StreamInterruptedError when its end never came.
-
-        The event with the stop reason is end enough: all that may still be missing is an empty `message_stop`.
-        """
-        if self._broken is not None:
-            raise self._broken
-        if not self.ended:
-            self._read_unterminated()
+    def _completion(self) -> Completion:
+        # The event with the stop reason is end enough: all that may still be missing is an empty `message_stop`.
         places = sorted(self._blocks)
         blocks = [self._assembled(place) for place in places]
         if not (self.ended or self._body.get("stop_reason")):
@@ -272,12 +248,9 @@ class MessagesDecoder:
         """Return what the provider has reported until now; None before its first report."""
         return usage_of(self._body.get("usage"), _text(self._body, "model"))
 
-    def _read_unterminated(self) -> None:
-        for event in self._events.flush():
-            try:
-                self._read(event, [])
-            except MalformedResponseError:
-                return  # cut in the middle of an event: interrupted, which finish() says
+    def _flush(self) -> None:
+        with suppress(MalformedResponseError):  # cut in the middle of an event: interrupted, which `finish` says
+            super()._flush()
 
     def _interrupted(self, blocks: list[dict[str, Any]]) -> StreamInterruptedError:
         error = StreamInterruptedError(
@@ -301,7 +274,7 @@ class MessagesDecoder:
                 block["input"] = {}  # cut or broken: the call keeps the text
         return block
 
-    def _read(self, event: ServerEvent, deltas: list[Delta]) -> None:
+    def _event(self, event: ServerEvent, deltas: list[Delta]) -> None:
         try:
             data = shape.parse(event.data)
         except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from llmrouter.errors import MalformedResponseError, ProviderError
 from llmrouter.providers.base import WireReply
 from llmrouter.providers.openai_chat_answer import assemble, tool_calls_of, usage_of
 from llmrouter.providers.openai_chat_encode import encode_chat
-from llmrouter.providers.openai_chat_stream import ChatStreamDecoder
+from llmrouter.providers.openai_chat_stream import ChatStreamDecoder, decoder_of
 from llmrouter.providers.openai_dialect import OPENAI, Dialect
 from llmrouter.providers.openai_embed import decode_embed, encode_embed
 from llmrouter.providers.openai_errors import failure, request_id
@@ -68,7 +68,7 @@ class ChatCodec:
 
     def decoder(self, headers: Mapping[str, str]) -> ChatStreamDecoder:
         """Return a decoder for a stream whose response had these headers."""
-        return ChatStreamDecoder(self.name, self.dialect, headers)
+        return decoder_of(self.name, self.dialect, headers)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes | str | Any) -> ProviderError:
         """Classify a failed response."""

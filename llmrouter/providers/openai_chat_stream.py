@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmrouter import shape
-from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
-from llmrouter.providers.failures import excerpt, lower
+from llmrouter.errors import MalformedResponseError, StreamInterruptedError
+from llmrouter.providers.failures import lower
 from llmrouter.providers.openai_chat_answer import (
     arguments_text,
     assemble,
@@ -19,7 +19,7 @@ from llmrouter.providers.openai_chat_answer import (
 )
 from llmrouter.providers.openai_dialect import Dialect
 from llmrouter.providers.openai_errors import failure, request_id
-from llmrouter.providers.sse import EventStream
+from llmrouter.providers.openai_events import JsonEventDecoder
 from llmrouter.types import Completion, Delta, Reasoning, Text, ToolCall, ToolCallDelta, Usage
 
 
@@ -34,15 +34,19 @@ class _Call:
     wire: dict[str, Any] = field(default_factory=dict)  # what the server wants back beside the call itself
 
 
-class ChatStreamDecoder:
-    """Decodes one stream. A server that answers a stream request with one JSON body is understood, too."""
+def decoder_of(name: str, dialect: Dialect, headers: Mapping[str, str]) -> ChatStreamDecoder:
+    """Return the decoder for an answer whose response had these headers, and which was asked for as a stream."""
+    lowered = lower(headers)
+    is_stream = "application/json" not in lowered.get("content-type", "")
+    return (ChatStreamDecoder if is_stream else ChatBodyDecoder)(name, dialect, lowered)
+
+
+class ChatStreamDecoder(JsonEventDecoder):
+    """Decodes one stream; `headers` has lower-case names."""
 
     def __init__(self, name: str, dialect: Dialect, headers: Mapping[str, str]) -> None:
-        self.ended = False
-        self._broken: LLMRouterError | None = None
-        self._name, self._dialect, self._headers = name, dialect, lower(headers)
-        self._events = EventStream()
-        self._plain = bytearray() if "application/json" in self._headers.get("content-type", "") else None
+        super().__init__()
+        self._name, self._dialect, self._headers = name, dialect, headers
         self._said: list[str] = []
         self._thought: list[str] = []
         self._thought_field = ""
@@ -58,30 +62,7 @@ class ChatStreamDecoder:
         self._usage: Usage | None = None
         self._last: Any = None  # the chunk that carried usage, else the newest
 
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """Return the deltas that these bytes complete."""
-        deltas: list[Delta] = []
-        if self.ended:
-            return deltas
-        if self._plain is not None:
-            self._feed_plain(self._plain, chunk, deltas)
-            return deltas
-        try:
-            for event in self._events.feed(chunk):
-                self._event(event.data, deltas)
-        except LLMRouterError as error:
-            if not deltas:
-                raise
-            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
-        return deltas
-
-    def finish(self) -> Completion:
-        """Return the whole answer. Raises StreamInterruptedError when neither `[DONE]` nor a finish reason came."""
-        if self._broken is not None:
-            raise self._broken
-        if self._plain is None and not self.ended:
-            for event in self._events.flush():
-                self._event(event.data, [])
+    def _completion(self) -> Completion:
         if not (self.ended or self._finish):
             error = StreamInterruptedError("the stream ended before its finish reason", request_id=self._request_id())
             error.partial = "".join(self._said)
@@ -120,33 +101,17 @@ class ChatStreamDecoder:
         message["tool_calls"] = [call.wire for call in self._calls]
         return message
 
-    # -------------------------------------------------------------------------------------------- events
-
-    def _event(self, data: str, deltas: list[Delta]) -> None:
-        if self.ended or not data or data.isspace():
-            return
-        if data.startswith("[DONE]"):
-            self.ended = True
-            return
-        try:
-            chunk = shape.parse(data)
-        except (ValueError, RecursionError):
-            raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data)}", body=excerpt(data)) from None
-        if not isinstance(chunk, dict):
-            raise MalformedResponseError(f"a stream event is no JSON object: {excerpt(data)}", body=chunk)
-        if chunk.get("error") or chunk.get("object") == "error":
-            raise failure(None, self._headers, chunk)
-        self._chunk(chunk, deltas)
-
-    def _chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
-        usage = usage_of(chunk)
+    def _take(self, fields: Mapping[str, Any], name: str, deltas: list[Delta]) -> None:  # noqa: ARG002 - chunks have no names
+        if fields.get("error") or fields.get("object") == "error":
+            raise failure(None, self._headers, fields)
+        usage = usage_of(fields)
         if usage is not None:
-            self._usage, self._last = usage, chunk
+            self._usage, self._last = usage, fields
         elif self._usage is None:
-            self._last = chunk
-        self._id = self._id or shape.text(chunk.get("id"))
-        self._model = shape.text(chunk.get("model")) or self._model
-        choices = shape.mappings(chunk.get("choices"))
+            self._last = fields
+        self._id = self._id or shape.text(fields.get("id"))
+        self._model = shape.text(fields.get("model")) or self._model
+        choices = shape.mappings(fields.get("choices"))
         for choice in choices:
             if choice.get("index", 0) == 0:  # of n answers, the first
                 self._choice(choice, deltas)
@@ -226,27 +191,35 @@ class ChatStreamDecoder:
         self._by_index[key] = call
         return call, True
 
-    def _feed_plain(self, plain: bytearray, chunk: bytes, deltas: list[Delta]) -> None:
-        """Take one piece of a body that is no stream: read it once it is whole."""
-        plain += chunk
-        if not plain.rstrip().endswith(b"}"):
-            return
-        try:
-            body = shape.parse(bytes(plain))
-        except (ValueError, RecursionError):
-            return
-        if isinstance(body, dict):
-            self._chunk_of(body, deltas)
 
-    def _chunk_of(self, body: dict[str, Any], deltas: list[Delta]) -> None:
-        if body.get("error") or body.get("object") == "error":
-            raise failure(None, self._headers, body)
-        whole = [
-            {**choice, "delta": choice.get("message", choice.get("delta"))}
-            for choice in shape.mappings(body.get("choices"))
-        ]
-        self._chunk({**body, "choices": whole}, deltas)
-        self.ended = bool(whole)
+class ChatBodyDecoder(ChatStreamDecoder):
+    """Reads one JSON body, which some servers send although a stream was asked for, as the only chunk of a stream."""
+
+    def __init__(self, name: str, dialect: Dialect, headers: Mapping[str, str]) -> None:
+        super().__init__(name, dialect, headers)
+        self._body = bytearray()
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """Return the deltas of the whole body once it is whole, until then none."""
+        deltas: list[Delta] = []
+        self._body += chunk
+        if self.ended or not self._body.rstrip().endswith(b"}"):
+            return deltas
+        try:
+            body = shape.parse(bytes(self._body))
+        except (ValueError, RecursionError):  # a brace inside of it
+            return deltas
+        if isinstance(body, dict):
+            choices = [
+                {**choice, "delta": choice.get("message", choice.get("delta"))}
+                for choice in shape.mappings(body.get("choices"))
+            ]
+            self._take({**body, "choices": choices}, "message", deltas)
+            self.ended = bool(choices)
+        return deltas
+
+    def _flush(self) -> None:
+        """Do nothing: a body that is not whole says nothing."""
 
 
 def _whole(call: _Call) -> ToolCall:

@@ -6,26 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from llmrouter import shape
-from llmrouter.errors import LLMRouterError, MalformedResponseError, StreamInterruptedError
-from llmrouter.providers.failures import excerpt, lower
+from llmrouter.errors import StreamInterruptedError
+from llmrouter.providers.failures import lower
 from llmrouter.providers.openai_chat_answer import arguments_text
 from llmrouter.providers.openai_errors import failure, request_id
+from llmrouter.providers.openai_events import JsonEventDecoder
 from llmrouter.providers.openai_responses_answer import completion_of, is_call, tool_call, usage_of
-from llmrouter.providers.sse import EventStream, ServerEvent
 from llmrouter.types import Completion, Delta, Reasoning, Text, ToolCallDelta, Usage
 
 _Fields: TypeAlias = Mapping[str, Any]
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
-class ResponsesStreamDecoder:
+class ResponsesStreamDecoder(JsonEventDecoder):
     """Decodes one stream."""
 
     def __init__(self, name: str, headers: Mapping[str, str]) -> None:
-        self.ended = False
-        self._broken: LLMRouterError | None = None
+        super().__init__()
         self._name, self._headers = name, lower(headers)
-        self._events = EventStream()
         self._said: list[str] = []
         self._thought = False
         self._items: dict[int, dict[str, Any]] = {}  # finished items by their place in the output
@@ -34,25 +32,7 @@ class ResponsesStreamDecoder:
         self._response: dict[str, Any] = {}  # the newest snapshot of the response
         self._over = False  # whether that snapshot is the final one
 
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """Return the deltas that these bytes complete."""
-        deltas: list[Delta] = []
-        try:
-            for event in self._events.feed(chunk):
-                self._event(event, deltas)
-        except LLMRouterError as error:
-            if not deltas:
-                raise
-            self._broken, self.ended = error, True  # what came before it is handed on first; `finish` raises it
-        return deltas
-
-    def finish(self) -> Completion:
-        """Return the whole answer. Raises StreamInterruptedError when its last event never came."""
-        if self._broken is not None:
-            raise self._broken
-        if not self.ended:
-            for event in self._events.flush():
-                self._event(event, [])
+    def _completion(self) -> Completion:
         if not self._over:
             found = request_id(self._headers, self._response)
             error = StreamInterruptedError("the stream ended before its last event", request_id=found)
@@ -67,31 +47,11 @@ class ResponsesStreamDecoder:
         """Return the usage reported until now."""
         return usage_of(self._response)
 
-    # -------------------------------------------------------------------------------------------- events
-
-    def _event(self, event: ServerEvent, deltas: list[Delta]) -> None:
-        data = event.data
-        if self.ended or not data or data.isspace():
-            return
-        if data.startswith("[DONE]"):
-            self.ended = True
-            return
-        try:
-            fields = shape.parse(data)
-        except (ValueError, RecursionError):
-            raise MalformedResponseError(f"a stream event is not JSON: {excerpt(data)}", body=excerpt(data)) from None
-        if not isinstance(fields, dict):
-            raise MalformedResponseError(f"a stream event is no JSON object: {excerpt(data)}", body=fields)
+    def _take(self, fields: _Fields, name: str, deltas: list[Delta]) -> None:
         kind = fields.get("type")
-        kind = kind if isinstance(kind, str) else event.name
+        kind = kind if isinstance(kind, str) else name
         if kind == "error" or (fields.get("error") and not kind.startswith("response.")):
             raise failure(None, self._headers, fields)
-        self._snapshot(kind, fields)
-        read = _READERS.get(kind)
-        if read is not None:
-            read(self, fields, deltas)
-
-    def _snapshot(self, kind: str, fields: _Fields) -> None:
         response = fields.get("response")
         if isinstance(response, dict):
             self._response = response
@@ -99,6 +59,9 @@ class ResponsesStreamDecoder:
             self._over = self.ended = True
             if kind == "response.failed":
                 raise failure(None, self._headers, self._response)
+        read = _READERS.get(kind)
+        if read is not None:
+            read(self, fields, deltas)
 
     def _text(self, fields: _Fields, deltas: list[Delta]) -> None:
         said = shape.text(fields.get("delta"))
