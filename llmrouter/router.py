@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from llmrouter.base_router import BaseRouter, Source, texts_of
+from llmrouter.closing import AsyncClosing, Closing
 from llmrouter.pipeline.options import ChatOptions, PlainOptions
 from llmrouter.pipeline.runtime import AsyncioRuntime, BlockingRuntime, drive
 from llmrouter.pipeline.stream import StreamCore
@@ -17,7 +17,7 @@ from llmrouter.types import Embeddings, MessagesLike, Response
 ParsedT = TypeVar("ParsedT")
 
 
-class Router(BaseRouter):
+class Router(BaseRouter, Closing):
     """Routes for blocking code. May be shared by threads; after a fork each process opens its own connections.
 
     `source` is a path, a dict or a RoutesConfig; None means $LLMROUTER_ROUTES, then ./routes.yaml, then plain defaults.
@@ -64,16 +64,8 @@ class Router(BaseRouter):
         """Close the connections and write what was learned. The router may be used again, and then reconnects."""
         drive(self._pipeline.close())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncRouter(BaseRouter):
+class AsyncRouter(BaseRouter, AsyncClosing):
     """Routes for asyncio code: the same as Router, awaited. One object serves any number of tasks and loops."""
 
     def __init__(self, source: Source = None, *, watch: bool = False, environ: Mapping[str, str] | None = None) -> None:
@@ -109,13 +101,3 @@ class AsyncRouter(BaseRouter):
     async def close(self) -> None:
         """Close the running loop's connections and write what was learned."""
         await self._pipeline.close()
-
-    aclose = close
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()

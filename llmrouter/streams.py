@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
 from typing import Any, Self
 
+from llmrouter.closing import AsyncClosing, Closing
 from llmrouter.pipeline.runtime import END, End, drive
 from llmrouter.pipeline.stream import StreamCore
 from llmrouter.types import Event, Message, Response, Text
@@ -41,7 +41,7 @@ class _OpenStream:
             self._core.abandon()
 
 
-class Stream(_OpenStream):
+class Stream(_OpenStream, Closing):
     """An answer as it comes: iterate for text, or over `.events()`; `.response` once ended. Belongs to one thread.
 
     As a context manager, or by `close()`, the connection is closed at once.
@@ -65,14 +65,6 @@ class Stream(_OpenStream):
         """Drop the stream; nothing happens when it has ended."""
         drive(self._core.close())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 class _Events:
     """The events of a Stream, which it keeps alive."""
@@ -90,7 +82,7 @@ class _Events:
         return event
 
 
-class AsyncStream(_OpenStream):
+class AsyncStream(_OpenStream, AsyncClosing):
     """An answer as it comes: `async for` for text, or over `.events()`; `.response` once ended. Belongs to one task.
 
     Under `async with`, or by `await close()`, the connection is closed at once.
@@ -113,16 +105,6 @@ class AsyncStream(_OpenStream):
     async def close(self) -> None:
         """Drop the stream; nothing happens when it has ended."""
         await self._core.close()
-
-    aclose = close
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 class _AsyncEvents:
