@@ -162,7 +162,7 @@ def usage_of(
     `only` keeps rows of one `route`, `target`, `provider`, `outcome` or `process`. Raises InvalidRequestError for a
     group or a moment that is none, and LLMRouterError when the ledger cannot be read.
     """
-    from llmrouter.store.ledger import LedgerLostError
+    from llmrouter.store.lost import LedgerLostError
 
     which = Filter(moment(since), moment(until), **only)
     key_of = grouping(by)

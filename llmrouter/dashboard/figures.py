@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from llmrouter.errors import InvalidRequestError, LLMRouterError
-from llmrouter.store.ledger import LedgerLostError
 from llmrouter.store.ledger_row import Filter, Row
+from llmrouter.store.lost import LedgerLostError
 from llmrouter.units import usd
 from llmrouter.usage import UsageRow, grouping, report
 

@@ -25,6 +25,7 @@ from loguru import logger
 
 from llmrouter import forks
 from llmrouter.store.ledger_row import Filter, Row
+from llmrouter.store.lost import LedgerLostError
 
 DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may lose
 _REST_S: Final = 5.0  # a store that failed is left alone for so long
@@ -33,14 +34,6 @@ _EXIT_S: Final = 10.0
 
 Rows: TypeAlias = Callable[[], Sequence[Row]]
 """Makes rows, on the writing thread: what is on the way of a call only notes the facts."""
-
-
-class LedgerLostError(Exception):
-    """The store cannot be used now: `reason` is for the warning, `kind` tells one warning from another."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind, self.reason = kind, reason
 
 
 class RowStore(Protocol):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from llmrouter.store.faults import Fault, fault_of
-from llmrouter.store.ledger import LedgerLostError
 from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, Filter, Row
+from llmrouter.store.lost import LedgerLostError
 from llmrouter.store.sqlite_file import SqliteFile
 
 _BUSY_S: Final = 2.0  # for the transactions of other processes; nobody but the writing thread waits

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmrouter.errors import ConfigError
-from llmrouter.store.ledger import LedgerLostError
 from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, Filter, Row
+from llmrouter.store.lost import LedgerLostError
 
 _VERSION_TABLE: Final = "llmrouter_schema"
 _CONNECT_S: Final = 5

@@ -18,6 +18,7 @@ from loguru import logger
 from llmrouter import forks
 from llmrouter.errors import ConfigError
 from llmrouter.policy.shared import Record, SharedState, Step, Stepper
+from llmrouter.store.lost import StateLostError
 from llmrouter.store.state_beat import Heartbeat
 
 T = TypeVar("T")
@@ -81,14 +82,6 @@ class MemoryState:
         """Forget what nobody needs any more; done so rarely that it costs each change nothing."""
         self._records = {key: found for key, found in self._records.items() if found[1] > now}
         self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._records))
-
-
-class StateLostError(Exception):
-    """A backend cannot be reached: `reason` is for the warning; it is left alone for `rest_s` seconds."""
-
-    def __init__(self, reason: str, rest_s: float) -> None:
-        super().__init__(reason)
-        self.reason, self.rest_s = reason, rest_s
 
 
 class Backend(Protocol):

@@ -18,8 +18,8 @@ from typing import Final, TypeVar
 from llmrouter import forks
 from llmrouter.policy.shared import Record, Stepper
 from llmrouter.store.faults import Fault, fault_of
+from llmrouter.store.lost import StateLostError
 from llmrouter.store.sqlite_file import use_wal
-from llmrouter.store.state import StateLostError
 
 T = TypeVar("T")
 

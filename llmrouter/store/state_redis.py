@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import redis
 
 from llmrouter.policy.shared import Record, Step, Stepper, new_owner
+from llmrouter.store.lost import StateLostError
 from llmrouter.store.redis_link import connect, shown
-from llmrouter.store.state import StateLostError
 
 T = TypeVar("T")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from llmrouter.store.ledger import DELAY_S, Ledger, LedgerLostError
+from llmrouter.store.ledger import DELAY_S, Ledger
 from llmrouter.store.ledger_row import TABLE, Filter, Row
 from llmrouter.store.ledger_sqlite import SqliteRows
+from llmrouter.store.lost import LedgerLostError
 from tests.ledger.rows import ALL, HEAD, opened, row, run, soon, start, stored
 
 

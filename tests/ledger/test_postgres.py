@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from llmrouter import ConfigError, Router
-from llmrouter.store.ledger import Ledger, LedgerLostError, open_ledger
+from llmrouter.store.ledger import Ledger, open_ledger
 from llmrouter.store.ledger_row import TABLE, Filter
+from llmrouter.store.lost import LedgerLostError
 from tests.chains import ask, chain
 from tests.conftest import FaultServers
 from tests.ledger.rows import ALL, row, run
