@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from llmrouter.columns import table
 from llmrouter.errors import LLMRouterError
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
@@ -149,11 +149,3 @@ def _row(number: int, rung: PlanRung) -> tuple[str, ...]:
     times = (str(rung.attempts), f"{rung.worst_seconds:.1f}s") if rung.usable else ("0", "0.0s")
     cost = show_usd(rung.worst_usd) if rung.usable else "$0.00"
     return str(number), rung.target, tokens, *times, cost, cache, "; ".join(notes)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text in columns, the first row underlined."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from llmrouter.columns import table
 from llmrouter.errors import InvalidRequestError, LLMRouterError
 from llmrouter.store.ledger_row import Filter, Row
 from llmrouter.units import duration, show_usd, usd
@@ -145,8 +146,6 @@ class UsageReport:
         return found
 
     def __str__(self) -> str:
-        from llmrouter.explain import table
-
         return "\n".join([table(self.table), *self.notes])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from llmrouter.columns import columns
 from llmrouter.errors import InvalidRequestError
 
 _SECRET_NAME: Final = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
@@ -63,13 +64,8 @@ def drop_stdout() -> None:
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> None:
     """Write rows under a header: drawn on a terminal, plain columns elsewhere. `right` names columns of numbers."""
-    write(_drawn(header, rows, right) if sys.stdout.isatty() else _plain(header, rows))
-
-
-def _plain(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
+    drawn = sys.stdout.isatty()
+    write(_drawn(header, rows, right) if drawn else "\n".join(columns([header, *rows])) + "\n")
 
 
 def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> str:

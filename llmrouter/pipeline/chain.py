@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from loguru import logger
 
+from llmrouter.columns import columns
 from llmrouter.errors import (
     AllTargetsFailedError,
     AuthenticationError,
@@ -327,9 +328,7 @@ class Walk(Generic[ReadyT]):
         for each in self.attempts:
             result = each.reason if each.error is None else f"{type(each.error).__name__}: {_said(each.error)}"
             rows.append((each.target, f"{each.outcome}: {result}", f"{each.seconds:.2f}", f"{each.waited_s:.2f}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-        return "\n".join("  " + line.rstrip() for line in lines)
+        return "\n".join(f"  {line}" for line in columns(rows))
 
 
 def _said(error: BaseException) -> str:
