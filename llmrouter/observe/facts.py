@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmrouter.types import Usage
+from llmrouter.buckets import added
 
 if TYPE_CHECKING:
     from llmrouter.pipeline.observer import Ended
-    from llmrouter.types import Attempt
+    from llmrouter.types import Attempt, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,8 @@ class Told:
 
 def tokens_of(told: Told) -> Usage:
     """Return what all requests of a call used together."""
-    used = [
-        each.attempt.usage for each in told.tries if each.attempt.usage is not None and each.attempt.outcome != "cached"
-    ]
-    return Usage(
-        uncached_tokens=sum(usage.uncached_tokens for usage in used),
-        cache_read_tokens=sum(usage.cache_read_tokens for usage in used),
-        cache_write_tokens=sum(usage.cache_write_tokens for usage in used),
-        output_tokens=sum(usage.output_tokens for usage in used),
-        reasoning_tokens=sum(usage.reasoning_tokens for usage in used),
-        estimated=any(usage.estimated for usage in used),
-    )
+    attempts = [each.attempt for each in told.tries if each.attempt.outcome != "cached"]
+    return added(attempt.usage for attempt in attempts if attempt.usage is not None)
 
 
 def _tries(end: Ended) -> Iterator[Try]:

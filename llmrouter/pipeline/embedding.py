@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from llmrouter.buckets import added
 from llmrouter.errors import MalformedResponseError, UnsupportedError
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
@@ -112,7 +113,7 @@ class Embedding:
             model=ready.rung.model,
             target=ready.rung.target,
             route=walk.call.plan.name,
-            usage=_sum([each.usage for each in done]),
+            usage=added(each.usage for each in done),
             cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
             latency_s=time.monotonic() - walk.started,
             attempts=tuple(walk.attempts),
@@ -156,14 +157,4 @@ def _as_response(found: Embeddings) -> Response[Any]:
         cost_usd=found.cost_usd,
         latency_s=found.latency_s,
         attempts=found.attempts,
-    )
-
-
-def _sum(usages: Sequence[Usage]) -> Usage:
-    return Usage(
-        uncached_tokens=sum(each.uncached_tokens for each in usages),
-        output_tokens=sum(each.output_tokens for each in usages),
-        cache_read_tokens=sum(each.cache_read_tokens for each in usages),
-        cache_write_tokens=sum(each.cache_write_tokens for each in usages),
-        estimated=any(each.estimated for each in usages),
     )

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from llmrouter import shape
+from llmrouter.buckets import added, less
 from llmrouter.errors import MalformedResponseError, StreamInterruptedError
 from llmrouter.providers.anthropic_encode import ANSWER_TOOL
 from llmrouter.providers.anthropic_errors import error_of, request_id_of
@@ -168,10 +169,10 @@ def usage_of(raw: Any, model: str) -> Usage | None:
     asked = sampled[0][0] if fell_back else model
     foreign = [(by, bucket) for by, bucket in sampled if by != asked]
     if fell_back:
-        main = _sum(bucket for by, bucket in sampled if by == asked)
+        main = added(bucket for by, bucket in sampled if by == asked)
     elif foreign and sum(bucket.total_tokens for _, bucket in sampled) == main.total_tokens:
         for _, bucket in foreign:
-            main = _less(main, bucket)
+            main = less(main, bucket)
     return replace(main, others=(*others, *foreign))
 
 
@@ -193,28 +194,6 @@ def _bucket(raw: Mapping[str, Any]) -> Usage:
 def _count(holder: Mapping[str, Any], key: str) -> int:
     value = holder.get(key)
     return value if type(value) is int and value > 0 else 0
-
-
-def _sum(parts: Iterable[Usage]) -> Usage:
-    return _usage([sum(counts) for counts in zip(*map(_counts, parts), strict=True)])
-
-
-def _less(whole: Usage, part: Usage) -> Usage:
-    return _usage([max(0, of - taken) for of, taken in zip(_counts(whole), _counts(part), strict=True)])
-
-
-_BUCKETS: Final = (
-    "uncached_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens",
-)  # fmt: skip
-
-
-def _counts(usage: Usage) -> list[int]:
-    return [getattr(usage, name) for name in _BUCKETS]
-
-
-def _usage(counts: list[int]) -> Usage:
-    return Usage(**dict(zip(_BUCKETS, counts, strict=True)))  # type: ignore[arg-type]  # all of these are integers
 
 
 # ------------------------------------------------------------------------------------------------ streams

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar, get_args
 
 from llmrouter import shape
+from llmrouter.buckets import BUCKETS
 from llmrouter.errors import LLMRouterError
 from llmrouter.types import (
     Completion,
@@ -30,14 +31,6 @@ _FINISH_REASONS: Final = frozenset(get_args(FinishReason))
 _PARTS: Final[Mapping[str, type[Part]]] = {"text": Text, "image": Image, "document": Document}
 _PART_NAMES: Final = {cls: name for name, cls in _PARTS.items()}
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_BUCKETS: Final = (
-    "uncached_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-)
 
 
 def dump(completion: Completion) -> bytes:
@@ -90,7 +83,7 @@ def _dump_part(part: Part) -> dict[str, Any]:
 
 def _dump_usage(usage: Usage) -> dict[str, Any]:
     return {
-        **{name: getattr(usage, name) for name in _BUCKETS},
+        **{name: getattr(usage, name) for name in BUCKETS},
         "estimated": usage.estimated,
         "others": [[model, _dump_usage(other)] for model, other in usage.others],
     }
@@ -136,7 +129,7 @@ def _load_part(data: dict[str, Any]) -> Part:
 
 def _load_usage(data: dict[str, Any]) -> Usage:
     return Usage(
-        **{name: _of(int, data[name]) for name in _BUCKETS},
+        **{name: _of(int, data[name]) for name in BUCKETS},
         estimated=_of(bool, data["estimated"]),
         others=tuple((_of(str, model), _load_usage(_of(dict, other))) for model, other in _of(list, data["others"])),
     )
