@@ -27,8 +27,11 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A call that is over. `target` is who answered, or was asked last; `-` when nobody was."""
+class Digest:
+    """A call that is over, as spans and metrics want it.
+
+    `target` is who answered, or was asked last (`-` when nobody was), and `rung` its place in the chain, as in `Try`.
+    """
 
     end: Ended
     tries: tuple[Try, ...]
@@ -36,8 +39,8 @@ class Told:
     rung: int
 
     @classmethod
-    def of(cls, end: Ended) -> Told:
-        """Read what an observer was told."""
+    def of(cls, end: Ended) -> Digest:
+        """Return the digest of a call that an observer was told of."""
         tries = tuple(_tries(end))
         asked = [each for each in tries if each.attempt.outcome != "skipped"]
         target = end.response.target if end.response is not None else asked[-1].attempt.target if asked else "-"
@@ -62,9 +65,9 @@ class Told:
         return None if None in nano else sum(cost for cost in nano if cost is not None) / 1e9
 
 
-def tokens_of(told: Told) -> Usage:
+def tokens_of(digest: Digest) -> Usage:
     """Return what all requests of a call used together."""
-    attempts = [each.attempt for each in told.tries if each.attempt.outcome != "cached"]
+    attempts = [each.attempt for each in digest.tries if each.attempt.outcome != "cached"]
     return added(attempt.usage for attempt in attempts if attempt.usage is not None)
 
 

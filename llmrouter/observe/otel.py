@@ -17,7 +17,7 @@ try:
 except ImportError:
     raise ImportError("OpenTelemetry is not installed: pip install 'llmrouter[otel]'") from None
 
-from llmrouter.observe.facts import Told, tokens_of
+from llmrouter.observe.facts import Digest, tokens_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -71,21 +71,21 @@ class OtelObserver:
 
     def ended(self, end: Ended) -> None:
         """See Observer."""
-        told = Told.of(end)
-        common = _common(told)
-        self._trace(told, common)
-        self._measure(told, common)
+        digest = Digest.of(end)
+        common = _common(digest)
+        self._trace(digest, common)
+        self._measure(digest, common)
 
-    def _trace(self, told: Told, common: Attributes) -> None:
+    def _trace(self, digest: Digest, common: Attributes) -> None:
         finish = time.time_ns()
-        start = finish - int(told.end.seconds * _NANO)
-        attributes = {**common, **_of_call(told)}
-        kept = _Times(start, finish, sum(each.attempt.outcome != "skipped" for each in told.tries))
+        start = finish - int(digest.end.seconds * _NANO)
+        attributes = {**common, **_of_call(digest)}
+        kept = _Times(start, finish, sum(each.attempt.outcome != "skipped" for each in digest.tries))
         span = self._tracer.start_span(
-            f"{told.end.operation} {told.model}", kind=SpanKind.INTERNAL, attributes=attributes, start_time=start
+            f"{digest.end.operation} {digest.model}", kind=SpanKind.INTERNAL, attributes=attributes, start_time=start
         )
         context = trace.set_span_in_context(span)
-        for each in told.tries:
+        for each in digest.tries:
             if each.attempt.outcome == "skipped":
                 facts = {"llmrouter.target": each.attempt.target, "llmrouter.reason": each.reason}
                 span.add_event("llmrouter.skipped", facts, timestamp=kept.now)
@@ -95,22 +95,22 @@ class OtelObserver:
                 f"attempt {each.attempt.target}",
                 context,
                 SpanKind.CLIENT,
-                attributes=_of_attempt(told, each),
+                attributes=_of_attempt(digest, each),
                 start_time=began,
             )
             _judge(child, each.attempt.outcome, each.attempt.error)
             child.end(ended)
-        _judge(span, told.end.outcome, told.end.error)
+        _judge(span, digest.end.outcome, digest.end.error)
         span.end(finish)
 
-    def _measure(self, told: Told, common: Attributes) -> None:
-        failure = {} if told.end.error is None else {"error.type": type(told.end.error).__name__}
-        self._seconds.record(told.end.seconds, {**common, **failure})
-        for each in told.tries:
+    def _measure(self, digest: Digest, common: Attributes) -> None:
+        failure = {} if digest.end.error is None else {"error.type": type(digest.end.error).__name__}
+        self._seconds.record(digest.end.seconds, {**common, **failure})
+        for each in digest.tries:
             usage = each.attempt.usage
             if usage is None or each.attempt.outcome == "cached":
                 continue
-            asked = {**common, **_endpoint(told, each.attempt.target)}
+            asked = {**common, **_endpoint(digest, each.attempt.target)}
             for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 self._tokens.record(tokens, {**asked, "gen_ai.token.type": kind})
 
@@ -138,29 +138,29 @@ class _Times:
         return began, self.now
 
 
-def _common(told: Told) -> Attributes:
+def _common(digest: Digest) -> Attributes:
     return {
-        "gen_ai.operation.name": told.end.operation,
-        "llmrouter.route": told.end.call.plan.name,
-        **_endpoint(told, told.target),
-        **({} if told.end.response is None else {"gen_ai.response.model": told.end.response.model}),
+        "gen_ai.operation.name": digest.end.operation,
+        "llmrouter.route": digest.end.call.plan.name,
+        **_endpoint(digest, digest.target),
+        **({} if digest.end.response is None else {"gen_ai.response.model": digest.end.response.model}),
     }
 
 
-def _endpoint(told: Told, target: str) -> Attributes:
+def _endpoint(digest: Digest, target: str) -> Attributes:
     name, _, model = target.partition("/")
-    rung = next((rung for rung in told.end.call.plan.rungs if rung.target == target), None)
+    rung = next((rung for rung in digest.end.call.plan.rungs if rung.target == target), None)
     kind = name if rung is None else rung.provider.settings.kind
     return {"gen_ai.provider.name": _PROVIDERS.get(kind, kind), "gen_ai.request.model": model}
 
 
-def _of_call(told: Told) -> Attributes:
-    end = told.end
-    found: Attributes = {"llmrouter.outcome": end.outcome, "llmrouter.attempts": told.requests}
-    if told.rung:
-        found["llmrouter.target"], found["llmrouter.rung"] = told.target, told.rung
-    if told.cost_usd is not None:
-        found["llmrouter.cost_usd"] = told.cost_usd
+def _of_call(digest: Digest) -> Attributes:
+    end = digest.end
+    found: Attributes = {"llmrouter.outcome": end.outcome, "llmrouter.attempts": digest.requests}
+    if digest.rung:
+        found["llmrouter.target"], found["llmrouter.rung"] = digest.target, digest.rung
+    if digest.cost_usd is not None:
+        found["llmrouter.cost_usd"] = digest.cost_usd
     if end.response is None:
         return found
     response = end.response
@@ -168,12 +168,12 @@ def _of_call(told: Told) -> Attributes:
     found["gen_ai.response.finish_reasons"] = (response.finish_reason,)
     if response.request_id is not None:
         found["gen_ai.response.id"] = response.request_id
-    return {**found, **(_cached_usage(told) if response.cached else _usage(told))}
+    return {**found, **(_cached_usage(digest) if response.cached else _usage(digest))}
 
 
-def _usage(told: Told) -> Attributes:
+def _usage(digest: Digest) -> Attributes:
     """What all requests of the call used, in the conventions' names."""
-    used = tokens_of(told)
+    used = tokens_of(digest)
     return {
         "gen_ai.usage.input_tokens": used.input_tokens,
         "gen_ai.usage.output_tokens": used.output_tokens,
@@ -183,15 +183,15 @@ def _usage(told: Told) -> Attributes:
     }
 
 
-def _cached_usage(told: Told) -> Attributes:
+def _cached_usage(digest: Digest) -> Attributes:
     """An answer from the cache used nothing itself; attempts that failed before it may have."""
-    return _usage(told) if tokens_of(told).total_tokens else {}
+    return _usage(digest) if tokens_of(digest).total_tokens else {}
 
 
-def _of_attempt(told: Told, each: Try) -> Attributes:
+def _of_attempt(digest: Digest, each: Try) -> Attributes:
     attempt = each.attempt
     found: Attributes = {
-        **_endpoint(told, attempt.target),
+        **_endpoint(digest, attempt.target),
         "llmrouter.target": attempt.target,
         "llmrouter.rung": each.rung,
         "llmrouter.outcome": attempt.outcome,

@@ -18,7 +18,7 @@ try:
 except ImportError:
     raise ImportError("the Prometheus client is not installed: pip install 'llmrouter[prometheus]'") from None
 
-from llmrouter.observe.facts import Told
+from llmrouter.observe.facts import Digest
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -78,10 +78,10 @@ class PrometheusObserver:
 
     def ended(self, end: Ended) -> None:
         """See Observer."""
-        told, route = Told.of(end), end.call.plan.name
-        self._requests.labels(route, told.target, end.outcome).inc()
-        self._seconds.labels(route, told.target).observe(end.seconds)
-        for each in told.tries:
+        digest, route = Digest.of(end), end.call.plan.name
+        self._requests.labels(route, digest.target, end.outcome).inc()
+        self._seconds.labels(route, digest.target).observe(end.seconds)
+        for each in digest.tries:
             attempt = each.attempt
             error = "" if attempt.error is None else type(attempt.error).__name__
             self._attempts.labels(route, attempt.target, attempt.outcome, error).inc()
