@@ -11,7 +11,7 @@ from loguru import logger
 from llmrouter import forks
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
-from llmrouter.config.loader import load
+from llmrouter.config.loader import Loaded, load
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
 from llmrouter.explain import Plan, explain
 from llmrouter.observe.ledger import Accounts
@@ -47,7 +47,7 @@ Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig |
 
 
 class BaseRouter:
-    """What both routers have in common: the compiled file, and everything that needs no network."""
+    """What both routers share. A subclass sets `_runtime`, by which its calls wait, before it calls `__init__`."""
 
     _runtime: Runtime
 
@@ -57,18 +57,14 @@ class BaseRouter:
         loaded = load(source, environ, kinds=registry.names())
         self._stamp = file_stamp(loaded.path)
         self._compiled = Compiled(loaded)
-        config = loaded.config
-        folder = loaded.file(config.cache.dir)
-        counter, url = TokenCounter(Factors(folder)), config.state_url
-        cache = WriteBehind(open_cache(url, folder, config.cache.size_limit))
-        local, shared = open_state(None, folder), None if url is None else open_state(url, folder)
-        traffic = Traffic(local, shared, open_leases(folder, local, shared if is_redis(url) else None), counter)
-        self._pipeline = Pipeline(self._runtime, cache, counter, traffic)
+        self._pipeline = _pipeline(self._runtime, loaded)
         self._embedding = Embedding(self._pipeline)
-        self._accounts = Accounts(self._pipeline, url)
+        self._accounts = Accounts(self._pipeline, loaded.config.state_url)
         self._accounts.use(loaded)
-        self._telemetry, self._added = Telemetry(self), tuple[Guarded, ...]()
-        self._telemetry.use(config.telemetry)
+        self._telemetry = Telemetry(self)
+        self._telemetry.use(loaded.config.telemetry)
+        self._pipeline.closing = (self._accounts.close, self._telemetry.close)
+        self._added: tuple[Guarded, ...] = ()  # the observers that the program has added
         self._use_observers()
         self._warn_unusable()
 
@@ -132,14 +128,12 @@ class BaseRouter:
             enable_logging(section.level)
         log = LogObserver() if section is None else LogObserver(prompts=section.prompts, responses=section.responses)
         self._pipeline.observers = (log, *self._telemetry.observers, *self._added)
-        if self._telemetry.close not in self._pipeline.closing:
-            self._pipeline.closing = (*self._pipeline.closing, self._telemetry.close)
 
     def _warn_unusable(self) -> None:
         reasons = self._compiled.unusable()
         if reasons and not playback.replaying():
-            told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
-            logger.warning("targets of these providers are skipped: {}", told)
+            listed = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
+            logger.warning("targets of these providers are skipped: {}", listed)
 
     # -------------------------------------------------------------------------------------- without network
 
@@ -253,13 +247,24 @@ class BaseRouter:
         unknown = next((name for name in options if name not in allowed), None)
         if unknown is not None:
             raise TypeError(f"unknown keyword {unknown!r} of embed; it takes dimensions, {', '.join(allowed)}")
-        call = make_call(plan, "", options)
-        return call.embedding()
+        return make_call(plan, "", options).embedding()
+
+
+def _pipeline(runtime: Runtime, loaded: Loaded) -> Pipeline:
+    """Return a pipeline over the stores that the file names; none of them is opened before it is used."""
+    url, folder = loaded.config.state_url, loaded.file(loaded.config.cache.dir)
+    counter = TokenCounter(Factors(folder))
+    cache = WriteBehind(open_cache(url, folder, loaded.config.cache.size_limit))
+    local = open_state(None, folder)
+    shared = None if url is None else open_state(url, folder)
+    leases = open_leases(folder, local, shared if is_redis(url) else None)
+    return Pipeline(runtime, cache, counter, Traffic(local, shared, leases, counter))
 
 
 def texts_of(texts: str | Sequence[str]) -> list[str]:
-    found = [texts] if isinstance(texts, str) else list(texts)
-    for index, text in enumerate(found):
+    """Return the texts to embed as a list; one text alone is a list of one. Raises InvalidRequestError for others."""
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for index, text in enumerate(listed):
         if not isinstance(text, str):
             raise InvalidRequestError(f"texts[{index}]: expected text, got {type(text).__name__}")
-    return found
+    return listed

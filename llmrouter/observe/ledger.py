@@ -91,6 +91,12 @@ class Accounts:
             return f"{show_usd(self._pipeline.books.total_usd)} was spent; `ledger: false` keeps no more than that"
         return summary_of(self._ledger, self._recorder.process, self._since)
 
+    def close(self) -> None:
+        """Write what is queued and let go of files and connections; using them again opens them again."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self.book.close()
+
     def use(self, loaded: Loaded) -> None:
         """Write to where the file says from now on; nothing is made before the first row. Raises ConfigError."""
         section = loaded.config.ledger
@@ -106,7 +112,6 @@ class Accounts:
         others = (guard for guard in pipeline.guards if not isinstance(guard, SpendGuard))
         pipeline.recorder = self._recorder
         pipeline.guards = (*others, SpendGuard(book, pipeline.counter))
-        pipeline.closing = (book.close,) if self._ledger is None else (self._ledger.close, book.close)
         if before is not None:
             before.close()
 

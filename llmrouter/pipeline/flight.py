@@ -74,7 +74,7 @@ class Flights(Generic[T]):
             return True, flight
 
     def land(self, key: str, flight: Flight[T], outcome: Outcome[T]) -> None:
-        """Publish the leader's outcome and end the flight; a second word is ignored."""
+        """Publish the leader's outcome and end the flight; only the first outcome counts."""
         with self._lock:
             if self._pending.get(key) is flight:
                 del self._pending[key]

@@ -52,7 +52,7 @@ class Pipeline:
         self.flights: Flights[Answer] = Flights()
         self.observers: tuple[Observer, ...] = ()
         self.recorder: Recorder | None = None
-        self.closing: tuple[Callable[[], None], ...] = ()  # of what else holds files: ledger, guards
+        self.closing: tuple[Callable[[], None], ...] = ()  # of what else holds files or a port
         self.guards: tuple[Guard, ...] = traffic.guards
 
     async def chat(self, call: Call) -> Response[Any]:
@@ -109,10 +109,10 @@ class Pipeline:
         found = self.cached(walk, prepared)
         if found is not None:
             return found
-        return await self._flown(walk, prepared, prepared.key)
+        return await self._lead_or_follow(walk, prepared, prepared.key)
 
-    async def _flown(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any]:
-        """Lead a flight, or follow the one under way and take its answer."""
+    async def _lead_or_follow(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any]:
+        """Ask, if no identical call of this router is under way; else wait for that call, and take its answer."""
         owner = walk.owner
         while True:
             leads, flight = self.flights.join(key, owner)
@@ -141,7 +141,7 @@ class Pipeline:
     async def _lead(self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]) -> Response[Any]:
         lease: Lease | None = None
         try:
-            found = await self.elsewhere(walk, prepared, key)
+            found = await self.lease_or_answer(walk, prepared, key)
             if isinstance(found, Answer):
                 self.flights.land(key, flight, Landed(found))
                 return self.replayed(walk, prepared, found, reason="shared")
@@ -159,10 +159,11 @@ class Pipeline:
         self.flights.land(key, flight, Landed(answer))
         return self.response(walk, prepared, answer)
 
-    async def elsewhere(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Answer | Lease | None:
-        """Return the lease on asking, or the answer that another process had asked for; it comes through the cache.
+    async def lease_or_answer(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Answer | Lease | None:
+        """Wait until no other process asks the same: return the lease on asking, or the answer that the other one got.
 
-        None: the other process has taken as long as this call may wait, so it asks beside it.
+        That answer comes through the cache. None: the other process took longer than this call may wait, which then
+        asks beside it, without a lease.
         """
         if walk.call.options.cache == "refresh":
             return None
@@ -205,7 +206,8 @@ class Pipeline:
     def remember(self, call: Call, prepared: Prepared, answer: Answer, lease: Lease | None = None) -> Lease | None:
         """Write an answer to the cache, unless it is of a kind that is not cached.
 
-        `lease` is given back once other processes can read the answer; what is returned is still to be given back.
+        `lease` is given back once other processes can read the answer, and None returned. Where nothing is written,
+        `lease` itself is returned: the caller gives it back.
         """
         if prepared.key is None or call.cache is None or answer.completion.finish_reason not in ("stop", "tool_calls"):
             return lease

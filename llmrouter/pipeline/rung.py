@@ -20,7 +20,7 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.providers.base import WireCall, WireTimeouts
-from llmrouter.providers.failures import take_out
+from llmrouter.providers.failures import redact
 from llmrouter.store.keys import cache_key
 from llmrouter.types import Message, Request, Trim
 
@@ -154,7 +154,7 @@ def as_ours(rung: RungPlan, error: Exception, limit: str, limit_s: float | None)
         ours.args = (ours.message,)
     if isinstance(ours, ProviderError):
         ours.target = ours.target or rung.target
-        take_out(rung.provider.settings.api_key, ours, error)
+        redact(rung.provider.settings.api_key, ours, error)
     return ours
 
 

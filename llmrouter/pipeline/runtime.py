@@ -76,7 +76,7 @@ class Runtime(Protocol):
         ...
 
     def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
-        """Run `cleanup` for somebody who cannot wait for it, as far as that is possible."""
+        """Start `cleanup` for a finalizer, which cannot wait for it; where no loop runs any more, it is dropped."""
         ...
 
     async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:

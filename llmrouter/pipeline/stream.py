@@ -98,7 +98,7 @@ class StreamCore:
     async def _rung(self, walk: Walk[Prepared], prepared: Prepared) -> Reading | Response[Any]:
         pipeline = self._pipeline
         if prepared.key is not None:
-            stored = pipeline.cached(walk, prepared) or await self._joined(walk, prepared, prepared.key)
+            stored = pipeline.cached(walk, prepared) or await self._lead_or_follow(walk, prepared, prepared.key)
             if stored is not None:
                 return stored
         try:
@@ -110,8 +110,8 @@ class StreamCore:
             self._land(prepared, Gone())
             raise
 
-    async def _joined(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any] | None:
-        """Lead a flight (None), or wait for the complete answer of the one under way.
+    async def _lead_or_follow(self, walk: Walk[Prepared], prepared: Prepared, key: str) -> Response[Any] | None:
+        """Return the complete answer of an identical call under way; None when this stream is to ask itself.
 
         A stream is only as fast as its reader, so nobody waits for a stream that they hold open themselves.
         """
@@ -119,20 +119,20 @@ class StreamCore:
         while True:
             leads, flight = pipeline.flights.join(key, owner)
             if leads:
-                return await self._leads(walk, prepared, key, flight)
+                return await self._lead(walk, prepared, key, flight)
             if flight.owner == owner:
                 return None
             answer = await pipeline.follow(walk, prepared, flight)
             if answer is not None:
                 return pipeline.replayed(walk, prepared, answer, reason="shared")
 
-    async def _leads(
+    async def _lead(
         self, walk: Walk[Prepared], prepared: Prepared, key: str, flight: Flight[Answer]
     ) -> Response[Any] | None:
-        """Lead a flight: None, and this stream asks; or the answer that another process has just got."""
+        """Return the answer that another process has just got; None when this stream is to ask, for all who follow."""
         self._leading[key] = flight, None
         try:
-            found = await self._pipeline.elsewhere(walk, prepared, key)
+            found = await self._pipeline.lease_or_answer(walk, prepared, key)
         except BaseException:
             self._land(prepared, Gone())
             raise
@@ -214,7 +214,7 @@ class StreamCore:
             self._leading[prepared.key] = flight, left
 
     async def _discard(self, lost: Reading | Response[Any]) -> None:
-        """Drop what a hedge won too late."""
+        """Drop a stream, or an answer, whose rung lost the race of a hedge."""
         if isinstance(lost, Reading) and self._walk is not None:
             self._pipeline.asking.abandon(self._walk, lost, "cancelled")
             await self._pipeline.runtime.protect(lost.close())

@@ -68,12 +68,16 @@ class Actions:
         """The finish reasons that this route counts as failures."""
 
     def of(self, error: BaseException, *, on_fallback: bool) -> Action:
-        """Return what to do after `error`. On a fallback rung a bad request moves on: the first rung's error counts."""
+        """Return what to do after `error`; `on_fallback` says that it came from another rung than the first.
+
+        There a bad request leads to the next rung, unless `on:` says otherwise: the caller is to see why the first
+        rung failed, and not that its substitute dislikes the request.
+        """
         if isinstance(error, BudgetExceededError) and error.may_try_next:
             return "next"
         for cls in type(error).__mro__:
             action = self._table.get(cls)
             if action is not None:
-                spared = on_fallback and cls is BadRequestError and cls not in self._chosen
-                return "next" if spared else action
+                forgiven = on_fallback and cls is BadRequestError and cls not in self._chosen
+                return "next" if forgiven else action
         return "stop"

@@ -100,10 +100,10 @@ def decoded(body: Any) -> Any:
         return body
 
 
-def take_out(key: Secret | None, error: ProviderError, cause: Exception) -> None:
-    """Take our key out of an error and its cause: some servers quote the one they refuse.
+def redact(key: Secret | None, error: ProviderError, cause: Exception) -> None:
+    """Blot our key out of an error and its cause: some servers quote the key that they refuse.
 
-    Very short ones are words, not secrets.
+    A very short one is left, because it is a word ("unused") and occurs in any text.
     """
     secret = key.reveal() if key else ""
     if len(secret) < _SECRET_LENGTH:

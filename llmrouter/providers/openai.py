@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from llmrouter.errors import LLMRouterError
 from llmrouter.providers import openai_chat_encode, openai_responses
 from llmrouter.providers.base import Client, Codec, ProviderSettings, WireCall, WireReply, World
-from llmrouter.providers.failures import take_out
+from llmrouter.providers.failures import redact
 from llmrouter.providers.openai_chat import ChatCodec
 from llmrouter.providers.openai_dialect import COMPATIBLE, OPENAI, Dialect
 from llmrouter.providers.openai_responses import ResponsesCodec
@@ -94,7 +94,7 @@ class OpenAIProvider:
         if isinstance(error, openai.APIStatusError):
             response = error.response
             found = self.codec.error(response.status_code, response.headers, response.content)
-            take_out(self.settings.api_key, found, error)
+            redact(self.settings.api_key, found, error)
             return found
         return translate_transport(error)
 
