@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -93,6 +94,13 @@ def test_no_lock_is_held_across_an_await(path: Path) -> None:
         if isinstance(node, ast.With) and any("lock" in ast.unparse(item.context_expr).lower() for item in node.items):
             waits = [child.lineno for child in ast.walk(node) if isinstance(child, ast.Await | ast.AsyncFor)]
             assert not waits, f"{named(path)}:{waits[0]} waits while it holds a lock"
+
+
+def test_contributing_md_has_every_module_on_its_floor() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    listed = [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`(.+?)`", row)} for row in rows]
+    assert listed == [set(names) - {"__init__", "__main__"} for names in reversed(FLOORS)]
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
