@@ -2,7 +2,7 @@
 
 Fixtures: `face` (each test twice, sync and async), `fault_server` (a factory), `authority` (a CA of our own),
 `aimock` (a mock of all providers, for tests marked integration), `wire_server` (replays recorded exchanges),
-`redis_server` and `own_redis` (real ones), `said` (what is logged).
+`redis_server` and `own_redis` (real ones), `said` and `warnings` (what is logged).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -138,12 +138,26 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
     server.stop()
 
 
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    """What the library logs, from INFO up."""
+@contextmanager
+def logged(level: str, form: str) -> Iterator[list[str]]:
+    """Give what llmrouter logs from `level` up while the block runs, line by line."""
     lines: list[str] = []
     logger.enable("llmrouter")
-    sink = logger.add(lines.append, level="INFO", format="{level} {message}")
+    sink = logger.add(lines.append, level=level, format=form)
     yield lines
     logger.remove(sink)
     logger.disable("llmrouter")
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the library logs, from INFO up, each line with its level."""
+    with logged("INFO", "{level} {message}") as lines:
+        yield lines
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What the library warns of, or worse."""
+    with logged("WARNING", "{message}") as lines:
+        yield lines

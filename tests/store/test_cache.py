@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from llmrouter.store.cache import CacheStats, DiskCache, Entry
 
@@ -45,16 +44,6 @@ def cache(directory: Path) -> Iterator[DiskCache]:
     cache = DiskCache(directory, 2**26)
     yield cache
     cache.close()
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    lines: list[str] = []
-    logger.enable("llmrouter")
-    sink = logger.add(lines.append, level="WARNING", format="{message}")
-    yield lines
-    logger.remove(sink)
-    logger.disable("llmrouter")
 
 
 def database(directory: Path) -> sqlite3.Connection:

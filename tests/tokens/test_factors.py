@@ -133,21 +133,21 @@ def test_writing_leaves_one_file_and_no_remains(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_costs_one_warning_and_learning_goes_on(
-    tmp_path: Path, content: str, warnings_logged: list[str]
+    tmp_path: Path, content: str, warnings: list[str]
 ) -> None:
     (tmp_path / FILE_NAME).write_text(content)
     factors = Factors(tmp_path)
     assert factors.factor(CLAUDE) == family_of(CLAUDE).prior
     factors.learn(CLAUDE, 4_000, 8_000)
     factors.flush()
-    assert len(warnings_logged) == 1
+    assert len(warnings) == 1
     assert Factors(tmp_path).factor(CLAUDE) > 1.5
 
 
-def test_an_unwritable_folder_costs_one_warning_and_never_a_call(tmp_path: Path, warnings_logged: list[str]) -> None:
+def test_an_unwritable_folder_costs_one_warning_and_never_a_call(tmp_path: Path, warnings: list[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     factors = Factors(tmp_path / "file" / "cache", write_every=0)
     for _ in range(3):
         factors.learn(CLAUDE, 4_000, 8_000)
     assert factors.factor(CLAUDE) > 1.5
-    assert len(warnings_logged) == 1
+    assert len(warnings) == 1
