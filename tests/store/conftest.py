@@ -1,0 +1,22 @@
+"""A disk cache, in a folder that the test may spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmrouter.store.cache import DiskCache
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def cache(directory: Path) -> Iterator[DiskCache]:
+    cache = DiskCache(directory, 2**26)
+    yield cache
+    cache.close()
