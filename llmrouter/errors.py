@@ -195,9 +195,14 @@ class OverloadedError(ServerError):
 
 
 class APIConnectionError(ProviderError):
-    """No HTTP response: refused, reset, DNS or TLS failure."""
+    """No HTTP response, or not all of it: refused, reset, DNS or TLS failure.
+
+    `answer_begun` says that the connection was lost amid an answer, which the provider may bill.
+    """
 
     short_name = "connection"
+
+    answer_begun: bool = False
 
 
 class RequestTimeoutError(ProviderError):

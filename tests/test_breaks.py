@@ -55,6 +55,18 @@ def test_a_stream_that_is_none_fails(face: Face, fault_server: FaultServers, pro
 
 
 @each_protocol
+@pytest.mark.parametrize("way", ["nothing", "an empty answer"])
+def test_a_stream_without_a_word_is_asked_for_again(
+    face: Face, fault_server: FaultServers, protocol: Protocol, way: str
+) -> None:
+    silent = raw_reply(b"", "text/event-stream") if way == "nothing" else protocol.stream(Answer(""))
+    server = fault_server([silent, protocol.reply("Here.")])
+    with face.router(chain((protocol, server))) as router:
+        assert ask(face, router, "stream").content == "Here."
+    assert len(server.requests) == 2
+
+
+@each_protocol
 def test_a_page_with_an_error_status_is_classed_by_its_status(
     face: Face, fault_server: FaultServers, protocol: Protocol
 ) -> None:

@@ -15,6 +15,7 @@ from llmrouter.pipeline.reading import Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
 from llmrouter.pipeline.settle import Books, judge, usd_of
+from llmrouter.pipeline.unfinished import Sent, reported
 from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S
 from llmrouter.types import Attempt, Completion, Message, Usage
 
@@ -78,31 +79,8 @@ class Asking:
 
     def abandon(self, walk: Walk[Prepared], reading: Reading, outcome: str, error: BaseException | None = None) -> None:
         """Price and record a stream that did not reach its end: what was reported, else what was counted."""
-        prepared = reading.prepared
-        usage = reading.usage_so_far() or self._books.estimated(prepared, reading.partial)
-        self._unfinished(walk, prepared, reading.admission, usage, outcome, error, reading.started)
-
-    def _cancelled(
-        self, walk: Walk[Prepared], prepared: Prepared, admission: Admission, error: BaseException, started: float
-    ) -> None:
-        """Record an attempt that nobody waits for any more: the provider has the prompt, and bills it."""
-        usage = self._books.estimated(prepared, "")
-        self._unfinished(walk, prepared, admission, usage, "cancelled", error, started)
-
-    def _unfinished(
-        self,
-        walk: Walk[Prepared],
-        prepared: Prepared,
-        admission: Admission,
-        usage: Usage,
-        outcome: str,
-        error: BaseException | None,
-        started: float,
-    ) -> None:
-        cost_nano = self._books.charge(prepared.rung, usage)
-        admission.settle(Result(error, usage, cost_nano))
-        seconds = time.monotonic() - started
-        walk.add(Attempt(prepared.rung.target, outcome, error, seconds=seconds, usage=usage, cost_nano=cost_nano))
+        sent = Sent(walk, reading.prepared, reading.admission, reading.started)
+        sent.over(self._books, outcome, error, reading.usage_so_far(), reading.partial)
 
     async def open(self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission) -> Reading:
         """Open a stream and read until its first content, which is where the call commits to it."""
@@ -111,24 +89,25 @@ class Asking:
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
         client, left_s = await self._client(walk, prepared, within)
-        started = time.monotonic()
-        until = started + left_s
+        sent = Sent(walk, prepared, admission, time.monotonic())
+        until, reading = sent.started + left_s, None
         try:
-            wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=left_s)
-        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
-            raise_as_ours(prepared.rung, error, limit, within)
-        except BaseException as error:
-            self._cancelled(walk, prepared, admission, error, started)
-            raise
-        reading = Reading(self._runtime, prepared, wire, admission)
-        try:
+            try:
+                wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=left_s)
+            except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+                raise_as_ours(prepared.rung, error, limit, within)
+            sent.answering = True
+            reading = Reading(self._runtime, prepared, wire, admission)
             first = await reading.pull(limit, until)
-            reading.first = () if first is END else first
-            reading.latency_s = time.monotonic() - started
-        except BaseException as error:
-            if not isinstance(error, Exception):  # booked first: closing may be cancelled once more
-                self._cancelled(walk, prepared, admission, error, started)
-            await self._runtime.protect(reading.close())
+            if first is END:  # it may be whole without a word, such as a refusal; if it is not, this raises
+                reading.received()
+            else:
+                reading.first = first
+            reading.latency_s = time.monotonic() - sent.started
+        except BaseException as error:  # booked first: closing may be cancelled once more
+            sent.failed(self._books, error, None if reading is None else reading.usage_so_far())
+            if reading is not None:
+                await self._runtime.protect(reading.close())
             raise
         return reading
 
@@ -154,16 +133,17 @@ class Asking:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s, admission)
         client, left_s = await self._client(walk, prepared, limit_s)
-        started = time.monotonic()
+        sent, reply = Sent(walk, prepared, admission, time.monotonic()), None
         try:
-            reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=left_s)
-        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
-            raise_as_ours(prepared.rung, error, "attempt", limit_s)
+            try:
+                reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=left_s)
+            except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+                raise_as_ours(prepared.rung, error, "attempt", limit_s)
+            completion = read(prepared.rung, prepared.rung.provider.codec.decode, reply)
         except BaseException as error:
-            self._cancelled(walk, prepared, admission, error, started)
+            sent.failed(self._books, error, reported(prepared.rung, reply))
             raise
-        completion = read(prepared.rung, prepared.rung.provider.codec.decode, reply)
-        return Received(completion, reply.headers, time.monotonic() - started)
+        return Received(completion, reply.headers, time.monotonic() - sent.started)
 
     async def _watched(
         self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission

@@ -17,7 +17,8 @@ from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.pipeline.rung import raise_as_ours, read
 from llmrouter.pipeline.settle import usd_of
-from llmrouter.providers.base import WireCall, WireTimeouts
+from llmrouter.pipeline.unfinished import Sent
+from llmrouter.providers.base import WireCall, WireReply, WireTimeouts
 from llmrouter.types import Attempt, Embeddings, Message, Response, Usage
 
 if TYPE_CHECKING:
@@ -120,15 +121,27 @@ class Embedding:
         )
 
     async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float, admission: Admission) -> Vectors:
-        started = time.monotonic()
         playback.note(walk.call, batch.rung)
-        client = await self._pipeline.connections.client(batch.rung.provider)
+        client, books = await self._pipeline.connections.client(batch.rung.provider), self._pipeline.books
         timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
         wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
+        sent = Sent(walk, batch, admission, time.monotonic())
         try:
-            reply = await self._pipeline.runtime.call(client.send, wire, within=limit_s)
-        except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
-            raise_as_ours(batch.rung, error, "attempt", limit_s)
+            try:
+                reply = await self._pipeline.runtime.call(client.send, wire, within=limit_s)
+            except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
+                raise_as_ours(batch.rung, error, "attempt", limit_s)
+            vectors, usage = self._read(batch, reply)
+        except BaseException as error:
+            sent.failed(books, error)
+            raise
+        cost_nano = books.charge(batch.rung, usage)
+        admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=reply.headers))
+        seconds = time.monotonic() - sent.started
+        walk.add(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
+        return Vectors(vectors, usage, usd_of(cost_nano))
+
+    def _read(self, batch: Batch, reply: WireReply) -> tuple[list[list[float]], Usage]:
         vectors, usage = read(batch.rung, batch.rung.provider.codec.decode_embed, reply)
         if usage.estimated and not usage.input_tokens:  # the provider reports none
             usage = Usage(uncached_tokens=batch.prompt_tokens(self._pipeline.counter), estimated=True)
@@ -136,11 +149,7 @@ class Embedding:
             raise MalformedResponseError(
                 f"{len(batch.texts)} texts were sent and {len(vectors)} vectors came back", target=batch.rung.target
             )
-        cost_nano = self._pipeline.books.charge(batch.rung, usage)
-        admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=reply.headers))
-        seconds = time.monotonic() - started
-        walk.add(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
-        return Vectors(vectors, usage, usd_of(cost_nano))
+        return vectors, usage
 
 
 def _as_response(found: Embeddings) -> Response[Any]:

@@ -96,11 +96,12 @@ class LimitGuard:
             self._learned.observe(target, result.headers, now)
         if isinstance(error, NotSentError):
             self._limiter.cancel(reservation, now)
+        elif isinstance(error, RequestTimeoutError | StreamInterruptedError):
+            self._limiter.settle(reservation, now, tokens=None)  # the provider may be at work on it still
         elif result.usage is not None:
             self._limiter.settle(reservation, now, tokens=result.usage.total_tokens)
-        else:  # a refusal takes no tokens; of a request that was cut off nobody knows
-            unknown = error is None or isinstance(error, RequestTimeoutError | StreamInterruptedError)
-            self._limiter.settle(reservation, now, tokens=None if unknown else 0)
+        else:  # a refusal takes no tokens
+            self._limiter.settle(reservation, now, tokens=None if error is None else 0)
 
     def _tokens(self, prepared: Ready, most: int) -> int:
         """Return the tokens to reserve: prompt and answer, but no more than a limit holds if the prompt fits it.

@@ -16,7 +16,7 @@ from llmrouter.errors import (
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
-from llmrouter.pipeline.rung import Prepared
+from llmrouter.pipeline.rung import Prepared, Ready
 from llmrouter.types import Attempt, Completion, Response, Usage
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Books:
             self._counter.learn(prepared.rung.target, measured.counted, reported.input_tokens)
         return reported
 
-    def estimated(self, prepared: Prepared, text: str, reasoning: str | None = None) -> Usage:
+    def estimated(self, prepared: Ready, text: str, reasoning: str | None = None) -> Usage:
         """Return the usage of an answer as far as it is known: counted, and flagged as estimated."""
         prompt = prepared.prompt_tokens(self._counter)
         hidden = self._counter.count_text(reasoning) if reasoning else 0

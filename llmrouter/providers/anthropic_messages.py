@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmrouter import shape
 from llmrouter.errors import ProviderError, UnsupportedError
-from llmrouter.providers.anthropic_decode import MessagesDecoder, completion_of
+from llmrouter.providers.anthropic_decode import MessagesDecoder, completion_of, usage_of
 from llmrouter.providers.anthropic_encode import encode
 from llmrouter.providers.anthropic_errors import error_of
 from llmrouter.providers.base import WireReply
@@ -41,6 +42,11 @@ class MessagesCodec:
     def decode(self, reply: WireReply) -> Completion:
         """Read a complete answer."""
         return completion_of(reply.body, reply.headers, self._origin)
+
+    def usage(self, reply: WireReply) -> Usage | None:
+        """Return the usage that an answer reports, whatever else is wrong with it; None when it reports none."""
+        body = shape.mapping(reply.body)
+        return usage_of(body.get("usage"), shape.text(body.get("model")))
 
     def decoder(self, headers: Mapping[str, str]) -> MessagesDecoder:
         """Return the decoder of one stream."""

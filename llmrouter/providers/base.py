@@ -91,7 +91,9 @@ class StreamDecoder(Protocol):
 class Codec(Protocol):
     """Pure translation for one wire protocol.
 
-    A codec may have `makes_up: frozenset[str]`: capabilities that it provides where a model lacks them.
+    A codec may have `makes_up: frozenset[str]`: capabilities that it provides where a model lacks them. It may have
+    `usage(reply: WireReply) -> Usage | None`: what an answer reports that `decode` refuses as malformed, since it was
+    billed all the same; without it, such an answer is counted.
     """
 
     embed_batch: int  # most texts in one embedding request; 0: this protocol has no embeddings

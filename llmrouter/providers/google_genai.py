@@ -16,6 +16,7 @@ from llmrouter.history import without_prefill
 from llmrouter.providers.base import WireReply
 from llmrouter.providers.google_failures import google_error
 from llmrouter.providers.google_reply import GoogleDecoder, Turn
+from llmrouter.providers.google_usage import usage_of
 from llmrouter.types import (
     Completion,
     Document,
@@ -91,6 +92,10 @@ class GoogleCodec:
         turn = Turn(self._origin)
         turn.add(reply.body)
         return turn.completion()
+
+    def usage(self, reply: WireReply) -> Usage | None:
+        """Return the usage that an answer reports, whatever else is wrong with it; None when it reports none."""
+        return usage_of(reply.body)
 
     def decoder(self, headers: Mapping[str, str]) -> GoogleDecoder:  # noqa: ARG002 - the bytes tell SSE from an array
         """Return a decoder for one stream."""

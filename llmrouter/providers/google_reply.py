@@ -19,6 +19,7 @@ from llmrouter.errors import (
 )
 from llmrouter.providers.failures import excerpt
 from llmrouter.providers.google_failures import google_error
+from llmrouter.providers.google_usage import usage_from
 from llmrouter.providers.sse import EventStream
 from llmrouter.types import (
     Completion,
@@ -206,18 +207,7 @@ class Turn:
 
     def usage(self) -> Usage | None:
         """Return what the provider reported so far, None if nothing."""
-        counts = self._counts
-        if not any(name.endswith("TokenCount") for name in counts):
-            return None
-        prompt = _count(counts, "promptTokenCount") + _count(counts, "toolUsePromptTokenCount")
-        cached = min(_count(counts, "cachedContentTokenCount"), prompt)
-        thoughts = _count(counts, "thoughtsTokenCount")
-        return Usage(
-            uncached_tokens=prompt - cached,
-            output_tokens=_count(counts, "candidatesTokenCount") + thoughts,
-            cache_read_tokens=cached,
-            reasoning_tokens=thoughts,
-        )
+        return usage_from(self._counts)
 
     def completion(self) -> Completion:
         """Return the whole answer. Raises when it is none: empty, malformed by its own word, or without an end."""
@@ -263,13 +253,6 @@ class Turn:
         # Thoughts without a signature mean nothing to the model and would be paid for as input.
         parts = [part for part in kept if not part.get("thought") or "thoughtSignature" in part]
         return (Private(self._origin, {"role": "model", "parts": parts}),)
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int:
-    value = counts.get(name)
-    if isinstance(value, str) and value.isdecimal() and len(value) < 19:  # int64 in protobuf's JSON is a string
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 class GoogleDecoder:

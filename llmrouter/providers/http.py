@@ -13,7 +13,7 @@ from llmrouter import shape
 from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedResponseError, RequestTimeoutError
 from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
-from llmrouter.providers.lean import LeanAsyncClient, LeanClient
+from llmrouter.providers.lean import BEGUN, LeanAsyncClient, LeanClient
 
 
 @functools.lru_cache(maxsize=8)
@@ -147,7 +147,9 @@ def translate_transport(error: Exception) -> LLMRouterError | None:
             f"the server's certificate is not trusted: {untrusted.verify_message}; "
             "if it is your own authority's, set ca_bundle on the provider"
         )
-    return APIConnectionError(str(failure) or type(failure).__name__)
+    lost = APIConnectionError(str(failure) or type(failure).__name__)
+    lost.answer_begun = getattr(failure, BEGUN, False)
+    return lost
 
 
 def _timeout(failure: httpx2.TimeoutException) -> RequestTimeoutError:

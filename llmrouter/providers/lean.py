@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import httpx2
 
+BEGUN: Final = "answer_begun"  # set on what goes wrong while the body of an answer is read
 _MOST_URLS: Final = 256  # that a client remembers; an SDK asks for a handful
 
 
@@ -95,7 +96,8 @@ class LeanClient(httpx2.Client):
         if not stream:
             try:
                 response.read()
-            except BaseException:
+            except BaseException as failure:
+                vars(failure)[BEGUN] = True
                 response.close()
                 raise
         return response
@@ -124,7 +126,8 @@ class LeanAsyncClient(httpx2.AsyncClient):
         if not stream:
             try:
                 await response.aread()
-            except BaseException:
+            except BaseException as failure:
+                vars(failure)[BEGUN] = True
                 await response.aclose()
                 raise
         return response

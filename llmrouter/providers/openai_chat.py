@@ -66,6 +66,10 @@ class ChatCodec:
             dialect=self.dialect,
         )
 
+    def usage(self, reply: WireReply) -> Usage | None:
+        """Return the usage that an answer reports, whatever else is wrong with it; None when it reports none."""
+        return usage_of(shape.mapping(reply.body))
+
     def decoder(self, headers: Mapping[str, str]) -> ChatStreamDecoder:
         """Return a decoder for a stream whose response had these headers."""
         return decoder_of(self.name, self.dialect, headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from llmrouter import shape
 from llmrouter.errors import ProviderError
 from llmrouter.history import safe_tool_ids
 from llmrouter.providers.base import WireReply
@@ -12,7 +13,7 @@ from llmrouter.providers.openai_chat_encode import data_url, plain_text, prompt_
 from llmrouter.providers.openai_dialect import OPENAI, Dialect, effort_of, is_openai_reasoning_model, openai_effort
 from llmrouter.providers.openai_embed import decode_embed, encode_embed
 from llmrouter.providers.openai_errors import failure
-from llmrouter.providers.openai_responses_answer import completion_of
+from llmrouter.providers.openai_responses_answer import completion_of, usage_of
 from llmrouter.providers.openai_responses_stream import ResponsesStreamDecoder
 from llmrouter.types import Completion, Document, Image, Message, Part, Request, Schema, Text, Tool, ToolCall, Usage
 
@@ -79,6 +80,10 @@ class ResponsesCodec:
     def decode(self, reply: WireReply) -> Completion:
         """Read a complete answer. Raises MalformedResponseError, or the error that a 200 body reports."""
         return completion_of(reply.body, reply.headers, self.name)
+
+    def usage(self, reply: WireReply) -> Usage | None:
+        """Return the usage that an answer reports, whatever else is wrong with it; None when it reports none."""
+        return usage_of(shape.mapping(reply.body))
 
     def decoder(self, headers: Mapping[str, str]) -> ResponsesStreamDecoder:
         """Return a decoder for a stream whose response had these headers."""

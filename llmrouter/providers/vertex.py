@@ -14,7 +14,6 @@ from llmrouter.providers.anthropic import AnthropicProvider, sdk_options
 from llmrouter.providers.anthropic_messages import MessagesCodec
 from llmrouter.providers.base import (
     Client,
-    Codec,
     Provider,
     ProviderSettings,
     StreamDecoder,
@@ -59,11 +58,15 @@ class VertexCodec:
         """Read a complete answer."""
         return self._of(reply.headers).decode(reply)
 
+    def usage(self, reply: WireReply) -> Usage | None:
+        """Return the usage that an answer reports, whatever else is wrong with it; None when it reports none."""
+        return self._of(reply.headers).usage(reply)
+
     def decoder(self, headers: Mapping[str, str]) -> StreamDecoder:
         """Return a decoder for one stream."""
         return self._of(headers).decoder(headers)
 
-    def _of(self, headers: Mapping[str, str]) -> Codec:
+    def _of(self, headers: Mapping[str, str]) -> GoogleCodec | MessagesCodec:
         return self._claude if headers.get(_PUBLISHER) else self._gemini
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes | str | Any) -> ProviderError:
