@@ -52,7 +52,7 @@ def bill() -> dict[str, Any]:
 
 _USERS: Final = (  # the extras that are not for working on llmrouter itself
     "azure", "bedrock", "dashboard", "google-generativeai", "litellm",
-    "otel", "postgres", "prometheus", "redis", "vertex",
+    "otel", "plot", "postgres", "prometheus", "redis", "vertex",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,6 @@ from llmrouter.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from llmrouter.usage import UsageReport
-
-_BAR: Final = 30  # characters of the longest bar
 
 
 def usage(
@@ -31,7 +29,9 @@ def usage(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="WHEN", help="The end, as --since; not included.")] = None,
     route: Annotated[str | None, typer.Option(metavar="NAME", help="Of this route only.")] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the cost, or where nothing cost, the calls.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the cost, or where nothing cost, the calls (extra: plot).")
+    ] = False,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     routes: RoutesFile = None,
@@ -46,8 +46,8 @@ def usage(
             write(told.to_json() + "\n")
         elif as_csv:
             write(told.to_csv())
-        elif plot:
-            write_table((by, "cost" if told.total.cost_nano else "calls", ""), bars(told))
+        elif plot and told.rows:
+            _plot(told)
         else:
             _table(told)
         if not told.rows:
@@ -61,14 +61,16 @@ def _table(told: UsageReport) -> None:
         tell(note)
 
 
-def bars(told: UsageReport) -> list[tuple[str, str, str]]:
-    """Return each group with its cost, or calls where nothing cost anything, as a number and as a bar."""
+def _plot(told: UsageReport) -> None:
+    """Draw the cost of each group; where nothing cost anything, its calls."""
+    from llmrouter.cli.plot import Bar, drawn
     from llmrouter.units import show_usd
 
-    costly = told.total.cost_nano > 0
-    sizes = [row.cost_nano if costly else row.calls for row in told.rows]
-    most = max(sizes, default=0) or 1
-    return [
-        (row.key, show_usd(row.cost_usd) if costly else f"{row.calls:,}", "█" * round(_BAR * size / most))
-        for row, size in zip(told.rows, sizes, strict=True)
-    ]
+    if told.total.cost_nano:
+        bars = [Bar(row.key, row.cost_nano, show_usd(row.cost_usd)) for row in told.rows]
+    else:
+        bars = [Bar(row.key, row.calls, f"{row.calls:,}") for row in told.rows]
+    title = f"{'cost' if told.total.cost_nano else 'calls'} by {told.by}"
+    write(drawn(title, bars, "0", max(bars, key=lambda bar: bar.size).text))
+    for note in told.notes:
+        tell(note)

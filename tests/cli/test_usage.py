@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,34 @@ def test_usage_is_of_a_time_and_a_route(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("_used")
 def test_a_plot_has_bars_in_proportion(cli: Cli) -> None:
-    lines = cli("usage", "--by", "route", "--plot").stdout.splitlines()
-    assert [line.count("█") for line in lines] == [0, 30, 10]
+    pytest.importorskip("plotext", reason="the extra plot is not installed")
+    out = cli("usage", "--by", "route", "--plot").stdout
+    assert "cost by route" in out.splitlines()[0]
+    dear, cheap = (line.count("█") for line in out.splitlines() if line.startswith(("s  $0.003", "t  $0.001")))
+    assert dear > 30
+    assert abs(cheap - dear / 3) <= 1
+
+
+@pytest.mark.usefixtures("_used")
+def test_a_plot_without_its_package_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotext", None)
+    result = cli("usage", "--plot")
+    assert result.exit_code == 2
+    assert "llmrouter[plot]" in result.stderr
+
+
+def test_a_plot_has_a_bar_for_every_group_however_small_the_window() -> None:
+    pytest.importorskip("plotext", reason="the extra plot is not installed")
+    from llmrouter.cli.plot import Bar, drawn
+
+    bars = [Bar(f"day {number:02}", number, f"{number}") for number in range(90)]
+    lines = drawn("calls by day", bars, "0", "89").splitlines()
+    found = [line for line in lines if line.startswith("day ")]
+    assert [line[:6] for line in found] == [bar.name for bar in bars]
+    assert max(map(len, lines)) <= 120
+    lengths = [line.count("█") for line in found]
+    assert lengths == sorted(lengths)
+    assert lengths[0] == 0 < lengths[-1]
 
 
 def test_usage_of_nothing_says_so(cli: Cli, routes: Routes) -> None:
