@@ -11,6 +11,7 @@ from llmrouter.errors import InvalidRequestError
 
 _NARROWEST, _WIDEST = 40, 120  # columns
 _FRAME: Final = 4  # rows: the title, two lines, and the scale
+_THIN: Final = 0.2  # of the distance between bars; a wide one, rounded to rows, would cover its neighbours
 _LONGEST_NAME: Final = 40  # characters; bars need room too
 
 
@@ -38,8 +39,8 @@ def drawn(title: str, bars: Sequence[Bar], least: str, most: str) -> str:
     room = max(map(len, texts))
     labels = [f"{name}  {text:>{room}}" for name, text in zip(names, texts, strict=True)]
     longest = max(bar.size for bar in bars) or 1
-    # The lowest bar is plotext's first.
-    figure.draw(figure.bar(labels[::-1], [bar.size for bar in reversed(bars)], orientation="horizontal"))
+    sizes = [bar.size for bar in reversed(bars)]  # the lowest bar is plotext's first
+    figure.draw(figure.bar(labels[::-1], sizes, orientation="horizontal", width=_THIN))
     scale = figure.ruler("x")
     scale.lim(0, longest)
     scale.ticks([0, longest], [least, most])
