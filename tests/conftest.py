@@ -2,13 +2,15 @@
 
 Fixtures: `face` (each test twice, sync and async), `fault_server` (a factory), `authority` (a CA of our own),
 `aimock` (a mock of all providers, for tests marked integration), `wire_server` (replays recorded exchanges),
-`redis_server` and `own_redis` (real ones), `said` and `warnings` (what is logged).
+`lost_names` (a resolver that hangs), `redis_server` and `own_redis` (real ones), `said` and `warnings` (what is
+logged).
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -93,6 +95,22 @@ def fault_server() -> Iterator[FaultServers]:
             return opened.enter_context(FaultServer(script, **options))
 
         yield open_server
+
+
+@pytest.fixture
+def lost_names(face: Face, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A resolver that does not come back, for `lost.invalid`, until the test is over: then `face` waits for it."""
+    del face
+    resolve, over = socket.getaddrinfo, threading.Event()
+
+    def hanging(host: Any, *args: Any, **options: Any) -> Any:
+        if host in ("lost.invalid", b"lost.invalid"):
+            over.wait(60)
+        return resolve(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    yield
+    over.set()
 
 
 @pytest.fixture

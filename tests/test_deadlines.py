@@ -102,6 +102,51 @@ def test_importing_an_sdk_takes_its_time_from_the_deadline(face: Face, fault_ser
         failing(RequestTimeoutError, face, router, "chat")
 
 
+@each_mode
+@pytest.mark.usefixtures("imported_slowly")
+def test_importing_an_sdk_is_not_waited_for_beyond_the_deadline(
+    face: Face, fault_server: FaultServers, mode: Mode
+) -> None:
+    server = fault_server(OPENAI.reply("Imported."))
+    with face.router(chain((OPENAI, server))) as router:
+        with within(0.55):
+            failing(DeadlineExceededError, face, router, mode, deadline="200ms")
+        assert ask(face, router, mode).content == "Imported."
+
+
+@pytest.mark.usefixtures("imported_slowly")
+def test_importing_an_sdk_for_vectors_is_not_waited_for_beyond_the_deadline(
+    face: Face, fault_server: FaultServers
+) -> None:
+    config = chain((OPENAI, fault_server()), deadline="200ms")
+    config["routes"]["r"]["model"] = "first/text-embedding-3-small"
+    with face.router(config) as router, within(0.55), pytest.raises(DeadlineExceededError):
+        face.embed(router, "r", ["hello"])
+
+
+@pytest.mark.parametrize("limits", [{"deadline": "300ms"}, {"timeouts": {"first_token": "300ms"}}], ids=str)
+def test_a_pool_without_a_free_connection_is_bounded_too(
+    face: Face, fault_server: FaultServers, limits: dict[str, Any]
+) -> None:
+    server = fault_server(OPENAI.stream(WORDS).stalled(before(OPENAI.chunks(WORDS), "w05"), 30))
+    config = chain((OPENAI, server), retry={"attempts": 1}, **limits)
+    config["providers"]["first"]["pool"] = {"max_connections": 1}
+    with face.router(config) as router, face.stream(router, "r", "hello") as stream:
+        reading = iter(stream)
+        next(reading)
+        with within(1.5):
+            failing(RequestTimeoutError, face, router, "stream")
+
+
+@each_mode
+@pytest.mark.usefixtures("lost_names")
+def test_a_name_that_nobody_resolves_is_bounded_by_connect(face: Face, mode: Mode) -> None:
+    config = chain((OPENAI, "http://lost.invalid"), timeouts={"connect": "200ms"})
+    with face.router(config) as router, within(1.5):
+        error = failing(RequestTimeoutError, face, router, mode)
+    assert error.limit == "connect"
+
+
 @each_protocol
 def test_a_connection_that_is_never_accepted_is_bounded_by_connect(face: Face, protocol: Protocol) -> None:
     with unanswered_port() as port:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from llmrouter import AllTargetsFailedError, AsyncRouter, AuthenticationError, QuotaError, Router
 from tests.chains import (
+    NAMES,
     THREE,
     Mode,
     ask,
@@ -21,16 +23,25 @@ from tests.chains import (
     within,
 )
 from tests.conftest import FaultServers
+from tests.servers.faults import FaultServer, unanswered_port
 from tests.servers.protocols import ANTHROPIC, OPENAI, Answer, Protocol
 from tests.servers.replies import silence
 from tests.worlds import Face
 
 HEDGED: dict[str, Any] = {"hedge": {"after": "100ms", "max_extra": "100%"}}
+PATIENT: dict[str, Any] = {**HEDGED, "timeouts": {"connect": "30s", "attempt": "30s"}, "deadline": "1m"}
 
 
 def other_of(protocol: Protocol) -> Protocol:
     """Another protocol, for the second rung."""
     return THREE[(THREE.index(protocol) + 1) % 3]
+
+
+def open_clients(face: Face, router: Any, *rungs: tuple[Protocol, FaultServer]) -> None:
+    """Ask each target once, its script put aside: an SDK that is being opened may not pass for a slow rung."""
+    for name, (protocol, server) in zip(NAMES, rungs, strict=False):
+        with server.aside(protocol.reply()):
+            face.chat(router, f"{name}/{protocol.model}", "hello")
 
 
 @each_protocol
@@ -39,7 +50,9 @@ def test_when_the_first_rung_is_slow_the_second_answers_and_the_first_is_cut_sho
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
     slow, quick = fault_server(silence(30)), fault_server(other_of(protocol).reply("Quick."))
-    with face.router(chain((protocol, slow), (other_of(protocol), quick), **HEDGED)) as router:
+    rungs = (protocol, slow), (other_of(protocol), quick)
+    with face.router(chain(*rungs, **HEDGED)) as router:
+        open_clients(face, router, *rungs)
         with within(2.0):
             assert ask(face, router, mode).content == "Quick."
         assert slow.wait_for(lambda server: len(server.early_closes) == 1)
@@ -51,6 +64,8 @@ def test_both_attempts_are_told_of_and_booked(face: Face, fault_server: FaultSer
     answer = Answer("Quick.", input_tokens=100, output_tokens=20)
     slow, quick = fault_server(silence(30)), fault_server(ANTHROPIC.reply(answer))
     with face.router(chain((OPENAI, slow), (ANTHROPIC, quick), **HEDGED)) as router:
+        open_clients(face, router, (OPENAI, slow), (ANTHROPIC, quick))
+        before = router.total_cost
         reply = ask(face, router, mode)
         face.run(router.close)
         rows = {row.key.partition("/")[0]: row for row in face.run(router.usage, by="target").rows}
@@ -59,7 +74,7 @@ def test_both_attempts_are_told_of_and_booked(face: Face, fault_server: FaultSer
     assert set(rows) == {"first", "second"}
     [lost] = [attempt for attempt in reply.attempts if attempt.outcome == "cancelled"]
     assert lost.usage.estimated  # the provider has the prompt, and nobody knows what it will bill
-    assert total == pytest.approx(reply.cost_usd + lost.cost_usd)
+    assert total - before == pytest.approx(reply.cost_usd + lost.cost_usd)
 
 
 @each_mode
@@ -80,9 +95,44 @@ def test_a_slow_first_rung_that_is_still_first_keeps_its_answer(
     if mode == "stream":
         first.script(OPENAI.stream("First.").after(0.3))
     with face.router(chain((OPENAI, first), (OPENAI, second), **HEDGED)) as router:
+        open_clients(face, router, (OPENAI, first), (OPENAI, second))
         with within(2.0):
             assert ask(face, router, mode).content == "First."
         assert second.wait_for(lambda server: len(server.early_closes) == 1)
+
+
+@each_mode
+def test_a_first_rung_that_cannot_even_be_connected_to_does_not_hold_the_answer_up(
+    face: Face, fault_server: FaultServers, mode: Mode
+) -> None:
+    quick = fault_server(OPENAI.reply("Quick."))
+    with unanswered_port() as port:
+        config = chain((OPENAI, f"http://127.0.0.1:{port}"), (OPENAI, quick), **PATIENT)
+        with face.router(config) as router, within(1.5):
+            assert ask(face, router, mode).content == "Quick."
+
+
+@each_mode
+def test_a_first_rung_whose_handshake_hangs_does_not_hold_the_answer_up(
+    face: Face, fault_server: FaultServers, mode: Mode
+) -> None:
+    quick = fault_server(OPENAI.reply("Quick."))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # connects, and never says a word of TLS
+        url = f"https://127.0.0.1:{deaf.getsockname()[1]}"
+        config = chain((OPENAI, url), (OPENAI, quick), **PATIENT)
+        with face.router(config) as router, within(1.5):
+            assert ask(face, router, mode).content == "Quick."
+
+
+@each_mode
+@pytest.mark.usefixtures("lost_names")
+def test_a_first_rung_whose_name_nobody_resolves_does_not_hold_the_answer_up(
+    face: Face, fault_server: FaultServers, mode: Mode
+) -> None:
+    quick = fault_server(OPENAI.reply("Quick."))
+    config = chain((OPENAI, "http://lost.invalid"), (OPENAI, quick), **PATIENT)
+    with face.router(config) as router, within(1.5):
+        assert ask(face, router, mode).content == "Quick."
 
 
 @each_mode

@@ -11,7 +11,8 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.guard import Admission, Result
-from llmrouter.pipeline.reading import Reading, Received
+from llmrouter.pipeline.plan import RungPlan
+from llmrouter.pipeline.reading import Bound, Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
 from llmrouter.pipeline.settle import Books, judge, usd_of
@@ -88,17 +89,16 @@ class Asking:
         limit, within = (
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
-        client, left_s = await self._client(walk, prepared, within)
-        sent = Sent(walk, prepared, admission, time.monotonic())
-        until, reading = sent.started + left_s, None
+        client, left_s = await self.client(walk, prepared.rung, within)
+        sent, reading = Sent(walk, prepared, admission, time.monotonic()), None
         try:
             try:
-                wire = await self._runtime.call(client.open, prepared.wire(limit_s, stream=True), within=left_s)
+                wire = await self._runtime.call(client.open, prepared.wire(left_s, stream=True), within=left_s)
             except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
                 raise_as_ours(prepared.rung, error, limit, within)
             sent.answering = True
             reading = Reading(self._runtime, prepared, wire, admission)
-            first = await reading.pull(limit, until)
+            first = await reading.pull(Bound(limit, sent.started + left_s, within))
             if first is END:  # it may be whole without a word, such as a refusal; if it is not, this raises
                 reading.received()
             else:
@@ -111,20 +111,23 @@ class Asking:
             raise
         return reading
 
-    async def _client(self, walk: Walk[Prepared], prepared: Prepared, within: float) -> tuple[Any, float]:
+    async def client(self, walk: Walk[Any], rung: RungPlan, within: float) -> tuple[Any, float]:
         """Return the provider's client, and what is left of `within` seconds when it is open.
 
-        The first call imports an SDK, which takes up to a second: half of the limit stays for the provider all the
-        same, unless the call's deadline comes before.
+        The first call imports an SDK, which takes a second: half of the limit stays for the provider all the same,
+        unless the call's deadline comes before. Raises DeadlineExceededError when that passes meanwhile.
         """
-        playback.note(walk.call, prepared.rung)
+        playback.note(walk.call, rung)
         began = time.monotonic()
-        client = await self._connections.client(prepared.rung.provider)
+        try:
+            client = await self._connections.client(rung.provider, within=walk.deadline.remaining_s(began))
+        except TimeoutError:
+            raise walk.late(f"while the SDK of {rung.provider.settings.name!r} was imported") from None
         now = time.monotonic()
         left_s = max(within / 2, within - (now - began))
         if not walk.call.plan.warmed:  # only now: two imports at once would slow down the one that is needed first
             walk.call.plan.warmed.append(True)
-            self._connections.warm(rung.provider for rung in walk.call.plan.rungs if rung.unusable is None)
+            self._connections.warm(each.provider for each in walk.call.plan.rungs if each.unusable is None)
         return client, min(left_s, max(SHORTEST_ATTEMPT_S, walk.deadline.remaining_s(now)))
 
     async def _complete(
@@ -132,11 +135,11 @@ class Asking:
     ) -> Received:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s, admission)
-        client, left_s = await self._client(walk, prepared, limit_s)
+        client, left_s = await self.client(walk, prepared.rung, limit_s)
         sent, reply = Sent(walk, prepared, admission, time.monotonic()), None
         try:
             try:
-                reply = await self._runtime.call(client.send, prepared.wire(limit_s, stream=False), within=left_s)
+                reply = await self._runtime.call(client.send, prepared.wire(left_s, stream=False), within=left_s)
             except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
                 raise_as_ours(prepared.rung, error, "attempt", limit_s)
             completion = read(prepared.rung, prepared.rung.provider.codec.decode, reply)
@@ -149,10 +152,10 @@ class Asking:
         self, walk: Walk[Prepared], prepared: Prepared, limit_s: float, admission: Admission
     ) -> Received:
         """Stream underneath a complete answer, so that the first-token and idle limits hold for it."""
-        until = time.monotonic() + limit_s
+        bound = Bound("attempt", time.monotonic() + limit_s, limit_s)
         reading = await self.open(walk, prepared, limit_s, admission)
         try:
-            while await reading.pull("attempt", until, prepared.timeouts.idle) is not END:
+            while await reading.pull(bound, prepared.timeouts.idle) is not END:
                 pass
             return reading.received()
         except BaseException as error:

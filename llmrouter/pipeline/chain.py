@@ -262,11 +262,13 @@ class Walk(Generic[ReadyT]):
         now = time.monotonic()
         limit_s = self.deadline.attempt_s(now, prepared.timeouts.attempt, self._rungs_left())
         if limit_s is None:
-            raise DeadlineExceededError(
-                f"the deadline of {self.call.deadline_s:g}s passed on route {self.call.plan.name!r}\n{self._table()}",
-                self.attempts,
-            )
+            raise self.late()
         return limit_s
+
+    def late(self, during: str = "") -> DeadlineExceededError:
+        """Return the error of a call whose time is over; `during` says what took it."""
+        passed = f"the deadline of {self.call.deadline_s:g}s passed on route {self.call.plan.name!r}"
+        return DeadlineExceededError(f"{passed}{during and ' ' + during}\n{self._table()}", self.attempts)
 
     def _record(self, rung: RungPlan, error: LLMRouterError, seconds: float = 0.0) -> None:
         if isinstance(error, UnsupportedError | CircuitOpenError | LimitExceededError | BudgetExceededError):

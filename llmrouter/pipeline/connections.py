@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 import weakref
@@ -19,8 +20,8 @@ _Opening: TypeAlias = tuple[Provider, "Future[Client]"]  # the provider is kept 
 class Connections:
     """Clients by the scope they belong to (a loop, or the blocking world) and the provider that opened them.
 
-    Opening one imports its SDK, which takes up to a second: never on an event loop, and for fallbacks in the
-    background while the first rung is being asked, so that a fallback does not begin with an import.
+    Opening one imports its SDK, which takes a second, and many on a machine that is starved. So it is done by a thread
+    of its own: whoever waits for it can stop waiting, and fallbacks are opened while the first rung is being asked.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -28,23 +29,26 @@ class Connections:
         self.forget()
         _forgetful.add(self)
 
-    async def client(self, provider: Provider) -> Client:
-        """Return the open client of `provider` for whoever runs now; the first caller opens it."""
+    async def client(self, provider: Provider, *, within: float) -> Client:
+        """Return the open client of `provider` for whoever runs now; the first caller has it opened.
+
+        Raises TimeoutError after `within` seconds; it is being opened all the same, for the next caller.
+        """
         clients = self._clients.get(self._runtime.scope())
         found = clients.get(id(provider)) if clients is not None else None
         if found is not None and found[1].done():
             return found[1].result()
         opening, first = self._claim(provider)
         if first:
-            await self._runtime.offload(self._open, provider, opening)
-        return await self._runtime.wait(opening, within=None)
+            self._start([(provider, opening)])
+        return await self._runtime.wait(opening, within=within)
 
     def warm(self, providers: Iterable[Provider]) -> None:
         """Open in the background what is not open yet."""
         cold = [(provider, *self._claim(provider)) for provider in providers if not self._is_claimed(provider)]
         mine = [(provider, opening) for provider, opening, first in cold if first]
         if mine:
-            threading.Thread(target=self._open_all, args=(mine,), name="llmrouter-warm", daemon=True).start()
+            self._start(mine)
 
     def _is_claimed(self, provider: Provider) -> bool:
         clients = self._clients.get(self._runtime.scope())
@@ -61,6 +65,16 @@ class Connections:
             opening.set_running_or_notify_cancel()
             clients[id(provider)] = provider, opening
             return opening, True
+
+    def _start(self, mine: list[tuple[Provider, Future[Client]]]) -> None:
+        context = contextvars.copy_context()
+        opener = threading.Thread(
+            target=context.run, args=(self._open_all, mine), name="llmrouter-connect", daemon=True
+        )
+        try:
+            opener.start()
+        except RuntimeError:  # the interpreter is on its way out, or the system has no more threads
+            self._open_all(mine)
 
     def _open_all(self, mine: list[tuple[Provider, Future[Client]]]) -> None:
         for provider, opening in mine:

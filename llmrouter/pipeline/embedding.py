@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llmrouter.buckets import added
 from llmrouter.errors import MalformedResponseError, UnsupportedError
-from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.guard import Admission, Result
@@ -121,14 +120,14 @@ class Embedding:
         )
 
     async def _once(self, walk: Walk[Any], batch: Batch, limit_s: float, admission: Admission) -> Vectors:
-        playback.note(walk.call, batch.rung)
-        client, books = await self._pipeline.connections.client(batch.rung.provider), self._pipeline.books
-        timeouts = WireTimeouts(min(batch.timeouts.connect, limit_s), limit_s)
+        books = self._pipeline.books
+        client, left_s = await self._pipeline.asking.client(walk, batch.rung, limit_s)
+        timeouts = WireTimeouts(min(batch.timeouts.connect, left_s), left_s, left_s)
         wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
         sent = Sent(walk, batch, admission, time.monotonic())
         try:
             try:
-                reply = await self._pipeline.runtime.call(client.send, wire, within=limit_s)
+                reply = await self._pipeline.runtime.call(client.send, wire, within=left_s)
             except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
                 raise_as_ours(batch.rung, error, "attempt", limit_s)
             vectors, usage = self._read(batch, reply)

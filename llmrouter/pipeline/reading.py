@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from loguru import logger
 
@@ -19,6 +19,14 @@ T = TypeVar("T")
 
 _BITE: Final = 2048  # bytes decoded at a time: some ten events
 _LINGER_S: Final = 0.05  # how long the end of the body may take after the answer's last word
+
+
+class Bound(NamedTuple):
+    """A limit: its name for errors, when it passes (monotonic), and how many seconds it had from its beginning."""
+
+    name: str
+    until: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +59,14 @@ class Reading:
         self.latency_s: float | None = None
         self.text: list[str] = []
 
-    async def pull(self, limit: str, until: float, idle_s: float | None = None) -> Sequence[Delta] | End:
+    async def pull(self, bound: Bound, idle_s: float | None = None) -> Sequence[Delta] | End:
         """Return the next deltas, at least one, or END.
 
-        Waits until `until` (monotonic) at the latest, and at most `idle_s` for any bytes; `limit` names the first bound
-        in the error. Raises our errors only.
+        Waits as long as `bound` allows, and at most `idle_s` seconds for any bytes. Raises our errors only.
         """
         while not self._decoder.ended:
             if not self._rest:
-                arrived = await self._arriving(limit, until, idle_s)
+                arrived = await self._arriving(bound, idle_s)
                 if arrived is END:
                     break
                 self._rest = arrived
@@ -71,17 +78,17 @@ class Reading:
             await self._drain()
         return END
 
-    async def _arriving(self, limit: str, until: float, idle_s: float | None) -> Any:
+    async def _arriving(self, bound: Bound, idle_s: float | None) -> Any:
         """Wait for the next piece of the body, or END."""
-        left_s = until - time.monotonic()
-        idle = idle_s is not None and idle_s < left_s
-        within = idle_s if idle_s is not None and idle else left_s
+        left_s = max(0.0, bound.until - time.monotonic())
+        if idle_s is not None and idle_s < left_s:
+            left_s, bound = idle_s, Bound("idle", 0.0, idle_s)
         try:
-            return await self._runtime.next(self._wire, within=max(within, 0.0))
+            return await self._runtime.next(self._wire, within=left_s)
         except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
             if self._is_whole():  # what failed after the last word does not concern the answer
                 return END
-            raise_as_ours(self._rung, error, "idle" if idle else limit, within)
+            raise_as_ours(self._rung, error, bound.name, bound.seconds)
 
     def _bite(self) -> Any:
         """Take what is decoded next: of a large piece its beginning, so that its first word does not wait for all."""

@@ -71,10 +71,11 @@ class Prepared:
         return next((bound for bound in (*asked, nested) if bound is not None), self.rung.max_output)
 
     def wire(self, limit_s: float, *, stream: bool) -> WireCall:
-        """Return the request as the client sends it, for an attempt of at most `limit_s` seconds."""
+        """Return the request as the client sends it, `limit_s` seconds being left for an answer or its beginning."""
         body = self.rung.provider.codec.streaming(self.body) if stream else self.body
         read_s = max(limit_s, self.timeouts.idle) if stream else limit_s
-        return WireCall("chat", self.rung.model, body, WireTimeouts(min(self.timeouts.connect, limit_s), read_s))
+        timeouts = WireTimeouts(min(self.timeouts.connect, limit_s), read_s, limit_s)
+        return WireCall("chat", self.rung.model, body, timeouts)
 
 
 def lacking(call: Call, rung: RungPlan) -> str | None:

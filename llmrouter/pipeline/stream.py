@@ -16,7 +16,7 @@ from llmrouter.pipeline.asking import Answer
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.flight import Crashed, Flight, Gone, Landed
-from llmrouter.pipeline.reading import Reading
+from llmrouter.pipeline.reading import Bound, Reading
 from llmrouter.pipeline.rung import Prepared
 from llmrouter.pipeline.runtime import END, End
 from llmrouter.policy.leases import Lease
@@ -146,7 +146,7 @@ class StreamCore:
         """Read on: the next deltas, or the end; a break is handled as `on_break` says."""
         timeouts = reading.prepared.timeouts
         try:
-            deltas = await reading.pull("total", reading.started + timeouts.total, timeouts.idle)
+            deltas = await reading.pull(Bound("total", reading.started + timeouts.total, timeouts.total), timeouts.idle)
             if deltas is not END:
                 self._pending.extend(deltas)
                 return

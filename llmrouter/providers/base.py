@@ -46,10 +46,15 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class WireTimeouts:
-    """Limits of one request, in seconds, for the SDK's `timeout=`; the pipeline enforces the attempt's limit itself."""
+    """Limits of one request, in seconds, for the SDK's `timeout=`; the pipeline enforces the attempt's limit itself.
+
+    `pool` is for a free connection where all are in use; None: as `read`, which is longer for a stream than its
+    first token may take.
+    """
 
     connect: float
     read: float
+    pool: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

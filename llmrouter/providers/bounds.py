@@ -9,16 +9,19 @@ world the event loop cancels, and none of this is needed.
 from __future__ import annotations
 
 import ipaddress
-import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import httpcore2
+
+T = TypeVar("T")
 
 _WRITE_SLICE = 64 * 1024  # bytes handed to the socket between two looks at the clock
 
@@ -28,26 +31,24 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = threading.Event()
-        self._reading: httpcore2.NetworkStream | None = None
+        self._wake: Callable[[], object] | None = None
 
     def ask(self) -> None:
         """Make the thread's current network operation, and every later one, fail at once."""
         self.asked.set()
-        stream = self._reading
-        connected = stream.get_extra_info("socket") if stream is not None else None
-        if connected is not None:
-            with suppress(OSError):  # it has ended by itself
-                connected.shutdown(socket.SHUT_RDWR)
+        wake = self._wake
+        if wake is not None:
+            wake()
 
-    def enter(self, stream: httpcore2.NetworkStream) -> None:
-        """Note which stream the thread is about to block on."""
-        self._reading = stream
+    def enter(self, wake: Callable[[], object]) -> None:
+        """Note how to wake the thread up from what it is about to block in."""
+        self._wake = wake
         if self.asked.is_set():
             raise httpcore2.ReadError("interrupted")
 
     def leave(self) -> None:
         """Note that the thread is no longer blocked: its connection may serve somebody else next."""
-        self._reading = None
+        self._wake = None
 
 
 class _Bound(threading.local):
@@ -85,6 +86,43 @@ def _clip(timeout: float | None, late: type[Exception]) -> float | None:
     return remaining if timeout is None else min(timeout, remaining)
 
 
+def _apart(work: Callable[[], T], limit: float | None, late: str, unwanted: Callable[[T], object]) -> T:
+    """Return `work()`, done by a thread that is left behind after `limit` seconds, or when this one is interrupted.
+
+    What it comes to all the same is handed to `unwanted`. Raises what `work` raises, ConnectTimeout with the text
+    `late`, and ConnectError.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found = work()
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            with suppress(InvalidStateError):
+                result.set_exception(error)
+            return
+        try:
+            result.set_result(found)
+        except InvalidStateError:
+            unwanted(found)
+
+    interrupt = _bound.interrupt
+    if interrupt is not None:
+        interrupt.enter(result.cancel)
+    threading.Thread(target=run, name="llmrouter-socket", daemon=True).start()
+    try:
+        return result.result(limit)
+    except TimeoutError:
+        if result.cancel():
+            raise httpcore2.ConnectTimeout(late) from None
+        return result.result()  # it has just ended
+    except CancelledError:
+        raise httpcore2.ConnectError("interrupted") from None
+    finally:
+        if interrupt is not None:
+            interrupt.leave()
+
+
 class _BoundedStream(httpcore2.NetworkStream):
     """A socket whose operations end with this thread's deadline."""
 
@@ -98,11 +136,17 @@ class _BoundedStream(httpcore2.NetworkStream):
         limit, interrupt = _clip(timeout, httpcore2.ReadTimeout), _bound.interrupt
         if interrupt is None:
             return self._stream.read(max_bytes, limit)
-        interrupt.enter(self._stream)
+        interrupt.enter(self._shut_down)
         try:
             return self._stream.read(max_bytes, limit)
         finally:
             interrupt.leave()
+
+    def _shut_down(self) -> None:
+        connected = self._stream.get_extra_info("socket")
+        if connected is not None:
+            with suppress(OSError):  # it has ended by itself
+                connected.shutdown(socket.SHUT_RDWR)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # httpcore writes a request's head, its body and then nothing: sent together, they wake the server up once.
@@ -112,8 +156,18 @@ class _BoundedStream(httpcore2.NetworkStream):
             return
         self._held = b""
         for start in range(0, len(waiting), _WRITE_SLICE):
-            piece = waiting[start : start + _WRITE_SLICE]
-            self._stream.write(piece, _clip(timeout, httpcore2.WriteTimeout))
+            self._send(waiting[start : start + _WRITE_SLICE], _clip(timeout, httpcore2.WriteTimeout))
+
+    def _send(self, piece: bytes, limit: float | None) -> None:
+        interrupt = _bound.interrupt
+        if interrupt is None:
+            self._stream.write(piece, limit)
+            return
+        interrupt.enter(self._shut_down)
+        try:
+            self._stream.write(piece, limit)
+        finally:
+            interrupt.leave()
 
     def close(self) -> None:
         self._stream.close()
@@ -122,7 +176,8 @@ class _BoundedStream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         limit = _clip(timeout, httpcore2.ConnectTimeout)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+        shake = partial(self._stream.start_tls, ssl_context, server_hostname, limit)
+        return _BoundedStream(_opened(shake, limit))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -151,12 +206,20 @@ class BoundedBackend(httpcore2.NetworkBackend):
             if left is not None and left <= 0:
                 raise httpcore2.ConnectTimeout(f"no connection to {host} in time")
             try:
-                stream = self._sockets.connect_tcp(address, port, left, local_address, socket_options)
+                connect = partial(self._sockets.connect_tcp, address, port, left, local_address, socket_options)
+                stream = _opened(connect, left)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
             else:
                 return _BoundedStream(stream)
         raise failure
+
+
+def _opened(work: Callable[[], httpcore2.NetworkStream], limit: float | None) -> httpcore2.NetworkStream:
+    """Return what `work` opens within `limit`. Nothing wakes a thread that connects: in a race it is left behind."""
+    if _bound.interrupt is None:
+        return work()
+    return _apart(work, limit, "no connection in time", lambda stream: stream.close())
 
 
 def _resolve(host: str, port: int, limit: float | None) -> list[str]:
@@ -165,20 +228,9 @@ def _resolve(host: str, port: int, limit: float | None) -> list[str]:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
-    answer: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put([str(entry[4][0]) for entry in found])
-        except OSError as error:
-            answer.put(error)
-
-    threading.Thread(target=ask, name="llmrouter-resolve", daemon=True).start()
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        result = answer.get(timeout=limit)
-    except queue.Empty:
-        raise httpcore2.ConnectTimeout(f"looking up {host} took too long") from None
-    if isinstance(result, OSError):
-        raise httpcore2.ConnectError(f"cannot look up {host}: {result.strerror or result}") from result
-    return result
+        found = _apart(ask, limit, f"looking up {host} took too long", lambda _found: None)
+    except OSError as error:
+        raise httpcore2.ConnectError(f"cannot look up {host}: {error.strerror or error}") from error
+    return [str(entry[4][0]) for entry in found]

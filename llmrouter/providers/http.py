@@ -61,7 +61,8 @@ def whole_url(sdk: Any, path: str) -> str:
 
 def sdk_timeout(timeouts: WireTimeouts) -> httpx2.Timeout:
     """Return the limits of one request in the form that every SDK takes as `timeout=`."""
-    return httpx2.Timeout(timeouts.read, connect=timeouts.connect)
+    pool = timeouts.read if timeouts.pool is None else timeouts.pool
+    return httpx2.Timeout(timeouts.read, connect=timeouts.connect, pool=pool)
 
 
 class ByteStream:

@@ -1,7 +1,11 @@
-"""Blocking sockets: what is sent when."""
+"""Blocking sockets: what is sent when, and what another thread can cut short."""
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpcore2
@@ -54,3 +58,55 @@ def test_a_large_body_goes_out_in_slices(wire: Wire, stream: httpcore2.NetworkSt
     stream.write(body)
     assert b"".join(wire.sent) == b"head" + body
     assert len(wire.sent) == 3
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port whose connections the system accepts, and from which nobody ever reads."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def interrupted(work: Callable[[], object]) -> tuple[float, BaseException | None]:
+    """Do `work` in a thread that is interrupted after a moment; return the seconds it went on, and its error."""
+    interrupt, ended = bounds.Interrupt(), list[BaseException]()
+
+    def run() -> None:
+        bounds.interruptible(interrupt)
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - looked at below
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.2)
+    asked = time.monotonic()
+    interrupt.ask()
+    thread.join(10)
+    return time.monotonic() - asked, ended[0] if ended else None
+
+
+def test_a_write_that_nobody_reads_can_be_interrupted(deaf: int) -> None:
+    stream = bounds.BoundedBackend().connect_tcp("127.0.0.1", deaf)
+    seconds, error = interrupted(lambda: stream.write(bytes(64 * 2**20), timeout=10))
+    stream.close()
+    assert isinstance(error, httpcore2.WriteError)
+    assert seconds < 5
+
+
+def test_a_connection_that_comes_after_the_interruption_is_closed() -> None:
+    opened = threading.Event()
+
+    class Slow(Wire):
+        def close(self) -> None:
+            opened.set()
+
+    def work() -> Wire:
+        time.sleep(0.4)
+        return Slow()
+
+    seconds, error = interrupted(lambda: bounds._opened(work, 10))
+    assert isinstance(error, httpcore2.ConnectError)
+    assert seconds < 5
+    assert opened.wait(5)

@@ -141,6 +141,14 @@ class FaultServer:
         """Answer by another script from now on."""
         self._answer = answerer(script)
 
+    @contextmanager
+    def aside(self, script: Script) -> Iterator[None]:
+        """Answer by another script for as long as the context lasts, and forget what was asked meanwhile."""
+        before, self._answer = self._answer, answerer(script)
+        yield
+        self._answer = before
+        self.requests.clear()
+
     def wait_for(self, condition: Callable[[Self], bool], seconds: float = 2.0) -> bool:
         """Wait until `condition(server)` holds; return whether it does within `seconds`."""
         until = time.monotonic() + seconds
