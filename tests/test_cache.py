@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,3 +281,45 @@ def test_two_routes_that_send_the_same_share_an_entry(face: Face, fault_server: 
         ask(face, router, "chat")
         reply = face.chat(router, "s", "hello")
     assert (reply.cached, reply.route) == (True, "s")
+
+
+# ------------------------------------------------------------------------------------------------ trouble
+
+
+def _a_file_in_its_place(folder: Path) -> None:
+    folder.write_text("")
+
+
+def _a_link_to_itself(folder: Path) -> None:
+    folder.symlink_to(folder)
+
+
+def _a_folder_as_its_database(folder: Path) -> None:
+    (folder / "cache.db").mkdir(parents=True)
+
+
+def _garbage_in_its_database(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "cache.db").write_bytes(b"no database" * 1000)
+
+
+TROUBLE: dict[str, Callable[[Path], None]] = {
+    "a file in its place": _a_file_in_its_place,
+    "a link to itself": _a_link_to_itself,
+    "a folder as its database": _a_folder_as_its_database,
+    "garbage in its database": _garbage_in_its_database,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@each_mode
+def test_a_cache_that_cannot_be_used_costs_a_warning_and_no_call(
+    face: Face, fault_server: FaultServers, tmp_path: Path, said: list[str], trouble: str, mode: Mode
+) -> None:
+    folder = tmp_path / "kept"
+    TROUBLE[trouble](folder)
+    config = chain((OPENAI, fault_server(OPENAI.reply("Here."))), **HOUR) | {"cache": {"dir": str(folder)}}
+    with face.router(config) as router:
+        assert [ask(face, router, mode).content for _ in range(3)] == ["Here."] * 3
+    assert any("WARNING" in line and str(folder) in line for line in said)
+    assert not [line for line in said if "ERROR" in line]

@@ -65,8 +65,9 @@ class FileLeases:
         with self._lock:
             if self._held.get(lease.key) is lease:
                 del self._held[lease.key]
-                with suppress(OSError):  # the file was lost, and the lock with it
-                    self._fcntl(lease.key, _UNLOCK)
+                if self._descriptor >= 0:  # else there was no file to lock
+                    with suppress(OSError):  # the file was lost, and the lock with it
+                        self._fcntl(lease.key, _UNLOCK)
 
     def close(self) -> None:
         """Close the file, unless something is still held. Using the leases again opens it again."""

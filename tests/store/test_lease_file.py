@@ -166,7 +166,9 @@ def test_leases_let_go_of_close_their_file(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_used_costs_one_warning_and_no_lease(tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "file").write_text("")
     leases = FileLeases(tmp_path / "file")
+    for lease in (leases.take("k", NOW), leases.take("other", NOW)):
+        assert lease is not None
+        lease.give_back(NOW)
     assert leases.take("k", NOW) is not None
-    assert leases.take("other", NOW) is not None
     assert len(said) == 1
     assert FILE in said[0]
