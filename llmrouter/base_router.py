@@ -52,9 +52,11 @@ class BaseRouter:
     _runtime: Runtime
 
     def __init__(self, source: Source = None, *, watch: bool = False, environ: Mapping[str, str] | None = None) -> None:
-        self._source, self._environ, self._watch = source, environ, watch
         self._reloading = forks.lock()
         loaded = load(source, environ, kinds=registry.names())
+        # The same file at every reload, wherever the program has gone meanwhile.
+        self._source: Source = source if loaded.path is None else loaded.path
+        self._environ, self._watch = environ, watch
         self._stamp = file_stamp(loaded.path)
         self._compiled = Compiled(loaded)
         self._pipeline = _pipeline(self._runtime, loaded)

@@ -81,6 +81,19 @@ def test_a_file_that_is_replaced_is_noticed(face: Face, file: Path, servers: Ser
         assert ask(face, router, "chat").content == "Anthropic."
 
 
+@pytest.mark.parametrize("source", ["routes.yaml", None])
+def test_a_program_that_changes_its_directory_keeps_its_file(
+    face: Face, file: Path, servers: Servers, source: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    with face.router(source, watch=True) as router:
+        monkeypatch.chdir("/")
+        assert ask(face, router, "chat").content == "OpenAI."
+        write(file, servers, "second/claude-haiku-5-5")
+        assert ask(face, router, "chat").content == "Anthropic."
+        assert router.reload() is True
+
+
 @pytest.mark.parametrize("watch", [True, False])
 def test_a_broken_edit_keeps_the_old_routes(face: Face, file: Path, watch: bool, lines: list[str]) -> None:
     with face.router(file, watch=watch) as router:

@@ -27,7 +27,8 @@ FILE_VARIABLE: Final = "LLMROUTER_ROUTES"
 class Loaded:
     """A configuration that is valid, and what the compiler needs beside it.
 
-    `path` is the file, None for a dict, a RoutesConfig or the built-in defaults. `environ` is the process's environment
+    `path` is the file, absolute, because a program may change its working directory later; None for a dict, a
+    RoutesConfig or the built-in defaults. `environ` is the process's environment
     over the `.env` beside the file. `unset` names, for each entry of `providers`, the variables that it asks for
     without a default and that are not set: such a provider cannot be used, and the keys that asked are left out of it.
     """
@@ -37,11 +38,13 @@ class Loaded:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     unset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _document: Document = field(default_factory=Document, repr=False)
+    _written: FilePath | None = None  # `path` as the caller wrote it, for reports
+    _home: FilePath = field(default_factory=lambda: _absolute(FilePath()))
 
     @property
     def folder(self) -> FilePath:
-        """The folder that relative paths of the file start from: the file's own, else the working directory."""
-        return self.path.parent if self.path else FilePath()
+        """The folder that relative paths start from: the file's own, else the working directory when it was loaded."""
+        return self.path.parent if self.path else self._home
 
     def file(self, path: str | FilePath) -> FilePath:
         """Return a path of the file as it is to be opened: `~` replaced, a relative one from the file's folder."""
@@ -58,7 +61,7 @@ class Loaded:
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Return a mistake found later, by the compiler, with its place in the file."""
-        return _problem(Finding(path, message, hint), self._document.place(path), self.path)
+        return _problem(Finding(path, message, hint), self._document.place(path), self._written)
 
 
 def load(
@@ -89,7 +92,8 @@ def load(
     problems = [*document.findings, *((document.place(f.path, at_key=f.at_key), f) for f in findings)]
     if config is None or problems:
         raise ConfigError(_report(problems, path))
-    return Loaded(config, path, substitution.variables, MappingProxyType(substitution.unset), document)
+    unset = MappingProxyType(substitution.unset)
+    return Loaded(config, None if path is None else _absolute(path), substitution.variables, unset, document, path)
 
 
 def _opened(source: str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig) -> tuple[FilePath | None, Document]:
@@ -99,6 +103,13 @@ def _opened(source: str | os.PathLike[str] | Mapping[str, Any] | RoutesConfig) -
         return None, Document(dict(source))
     path = FilePath(source).expanduser()
     return path, _read(path)
+
+
+def _absolute(path: FilePath) -> FilePath:
+    try:
+        return path.absolute()
+    except OSError:  # the working directory has been deleted
+        return path
 
 
 def _read(path: FilePath) -> Document:
