@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from llmrouter.history import ends_with_prefill, for_origin, safe_tool_ids, without_prefill
-from llmrouter.parts import as_mapping, dump_part, invalid, is_part, near, optional_text, parse_part, text_at
+from llmrouter.parts import as_mapping, dump_part, invalid, is_part, near, optional_text, parse_part, text_at, type_name
 from llmrouter.types import Document, Image, Message, MessagesLike, Part, Private, Role, Text, ToolCall
 
 __all__ = ["ends_with_prefill", "for_origin", "normalize", "safe_tool_ids", "to_dict", "without_prefill"]
@@ -61,7 +61,7 @@ def normalize(messages: MessagesLike) -> tuple[Message, ...]:
 
 def _several(messages: object) -> Iterable[Any]:
     if isinstance(messages, (bytes, bytearray)) or not isinstance(messages, Iterable):
-        raise invalid("messages", f"expected a string, {_MESSAGE_FORM}, or a list of them, got {_named(messages)}")
+        raise invalid("messages", f"expected a string, {_MESSAGE_FORM}, or a list of them, got {type_name(messages)}")
     return messages
 
 
@@ -80,7 +80,7 @@ def _message(raw: Any, place: str) -> Message:
     fields = as_mapping(raw)
     if fields is None:
         hint = "; append its .message" if isinstance(getattr(raw, "message", None), Message) else ""
-        raise invalid(place, f"expected {_MESSAGE_FORM}, got {_named(raw)}{hint}")
+        raise invalid(place, f"expected {_MESSAGE_FORM}, got {type_name(raw)}{hint}")
     _check_keys(fields, place)
     role = _role(fields, place)
     if role == "assistant":
@@ -88,10 +88,6 @@ def _message(raw: Any, place: str) -> Message:
     if fields.get("tool_calls") or fields.get("function_call"):
         raise invalid(f"{place}.tool_calls", f"only an assistant message has tool calls, this one's role is {role!r}")
     return _tool_result(fields, place) if role == "tool" else _said(role, fields, place)
-
-
-def _named(value: object) -> str:
-    return "None" if value is None else type(value).__name__
 
 
 def _check_keys(fields: Mapping[str, Any], place: str) -> None:
@@ -143,7 +139,7 @@ def _tool_result(fields: Mapping[str, Any], place: str) -> Message:
         raise invalid(place, "a tool result needs the key 'tool_call_id' (the id of the call that it answers)")
     is_error = fields.get("is_error") or False
     if not isinstance(is_error, bool):
-        raise invalid(f"{place}.is_error", f"expected a bool, got {_named(is_error)}")
+        raise invalid(f"{place}.is_error", f"expected a bool, got {type_name(is_error)}")
     return Message("tool", _result_content(fields, place), tool_call_id=answers, name=name, is_error=is_error)
 
 
@@ -160,7 +156,7 @@ def _content(fields: Mapping[str, Any], place: str) -> str | tuple[Part, ...]:
     elif isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
         parts = tuple([parse_part(part, f"{place}[{index}]") for index, part in enumerate(content)])
     else:
-        raise invalid(place, f"expected a string or a list of parts, got {_named(content)}")
+        raise invalid(place, f"expected a string or a list of parts, got {type_name(content)}")
     return (*parts[:-1], replace(parts[-1], cache=True)) if marked and parts else parts
 
 
@@ -183,7 +179,7 @@ def _tool_calls(fields: Mapping[str, Any], place: str) -> tuple[ToolCall, ...]:
         return ()
     place = f"{place}.tool_calls"
     if not isinstance(calls, (list, tuple)):
-        raise invalid(place, f"expected a list of tool calls, got {_named(calls)}")
+        raise invalid(place, f"expected a list of tool calls, got {type_name(calls)}")
     return tuple([_tool_call(call, f"{place}[{index}]") for index, call in enumerate(calls)])
 
 
@@ -192,7 +188,7 @@ def _tool_call(raw: Any, place: str) -> ToolCall:
         return raw
     fields = as_mapping(raw)
     if fields is None:
-        raise invalid(place, f"expected a ToolCall or a dict with 'id' and 'function', got {_named(raw)}")
+        raise invalid(place, f"expected a ToolCall or a dict with 'id' and 'function', got {type_name(raw)}")
     if fields.get("type") not in (None, "function", "function_call"):
         raise invalid(f"{place}.type", f"only 'function' calls are supported, got {fields['type']!r}")
     function = as_mapping(fields.get("function"))
@@ -208,7 +204,7 @@ def _arguments(fields: Mapping[str, Any], place: str) -> str:
     if isinstance(arguments, str):
         return arguments
     if not isinstance(arguments, Mapping):
-        raise invalid(f"{place}.arguments", f"expected JSON text or a dict, got {_named(arguments)}")
+        raise invalid(f"{place}.arguments", f"expected JSON text or a dict, got {type_name(arguments)}")
     return _json(dict(arguments), f"{place}.arguments")
 
 
@@ -223,7 +219,7 @@ def _private(raw: Any, place: str) -> tuple[Private, ...]:
     if not raw:
         return ()
     if not isinstance(raw, (list, tuple)):
-        raise invalid(place, f"expected a list of {{'origin': ..., 'data': ...}}, got {_named(raw)}")
+        raise invalid(place, f"expected a list of {{'origin': ..., 'data': ...}}, got {type_name(raw)}")
     return tuple([_private_part(item, f"{place}[{index}]") for index, item in enumerate(raw)])
 
 

@@ -20,6 +20,11 @@ def invalid(place: str, message: str) -> InvalidRequestError:
     return InvalidRequestError(f"{place}: {message}")
 
 
+def type_name(value: object) -> str:
+    """Return what a value of the wrong type is called in a message: its class, or None."""
+    return "None" if value is None else type(value).__name__
+
+
 def near(word: object, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest of `known`, or an empty text."""
     found = get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
@@ -68,7 +73,7 @@ def parse_part(raw: Any, place: str) -> Part:
         return Text(raw)
     fields = as_mapping(raw)
     if fields is None:
-        raise invalid(place, f"expected a string, a dict with a 'type', Text, Image or Document, got {_kind(raw)}")
+        raise invalid(place, f"expected a string, a dict with a 'type', Text, Image or Document, got {type_name(raw)}")
     kind = text_at(fields, "type", place)
     reader = _READERS.get(kind)
     if reader is None:
@@ -86,10 +91,6 @@ def is_part(raw: Any) -> bool:
     if isinstance(raw, (Text, Image, Document)):
         return True
     return isinstance(raw, Mapping) and isinstance(raw.get("type"), str) and raw["type"] in _READERS
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -6,8 +6,6 @@ was (`route`, `target`, the call's own parameters in `overrides`) and, for a str
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +17,7 @@ from vcr.request import Request  # type: ignore[import-untyped]
 from llmrouter.cassettes.matching import pretty
 from llmrouter.cassettes.scrub import Scrubber
 from llmrouter.errors import ConfigError, Problem
+from llmrouter.files import write_whole
 
 _HEADER: Final = "# Recorded by llmrouter, with secrets taken out. To replay it or record it again: docs/testing.md\n"
 _WHOSE: Final = ("route", "target", "overrides")
@@ -61,7 +60,9 @@ class Shelf:
         interactions = [self._scrubber.everything(_interaction(*pair)) for pair in pairs]
         document = {"version": 1, "interactions": interactions}
         text = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
-        _write(Path(path), _HEADER + text)
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, _HEADER + text, 0o644)  # it is committed, and read by anybody
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -120,16 +121,3 @@ def _as_bytes(body: Any) -> bytes:
     if body is None:
         return b""
     return body if isinstance(body, bytes) else str(body).encode()
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)  # made 0600 as a temporary file; a cassette is committed, and read by anybody
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Final
 from loguru import logger
 
 from llmrouter import forks
+from llmrouter.files import write_whole
 from llmrouter.tokens.families import family_of
 
 FILE_NAME: Final = "token_factors.json"
@@ -99,7 +98,8 @@ class Factors:
             self._unwritten = False
             text = json.dumps({target: _row(known) for target, known in self._known().items()}, indent=1)
         try:
-            _replace(self._path, text)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self._path, text)
         except OSError as error:
             self._warn("write", error)
 
@@ -143,16 +143,3 @@ def _learned(row: dict[str, Any]) -> _Learned:
     if not sane:
         raise ValueError(f"not a learned factor: {row}")
     return learned
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole: a reader sees the old one or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
