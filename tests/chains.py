@@ -38,6 +38,11 @@ each_protocol = pytest.mark.parametrize("protocol", THREE, ids=lambda protocol: 
 each_mode = pytest.mark.parametrize("mode", ["chat", "stream"])
 
 
+def another_than(protocol: Protocol) -> Protocol:
+    """Return another protocol, for the rung that follows."""
+    return THREE[(THREE.index(protocol) + 1) % 3]
+
+
 def chain(*rungs: Rung, **route: Any) -> dict[str, Any]:
     """Return a configuration whose route `r` asks `first/...`, then `second/...`, each at its own server or URL."""
     urls = [server if isinstance(server, str) else server.url for _, server in rungs]

@@ -22,9 +22,9 @@ from llmrouter import (
     Text,
 )
 from tests.chains import (
-    THREE,
     WORDS,
     Mode,
+    another_than,
     ask,
     before,
     broken_off,
@@ -51,11 +51,6 @@ def cut_at_forty(protocol: Protocol) -> Reply:
     return protocol.stream(WORDS).cut_after(before(protocol.chunks(WORDS), "w40"))
 
 
-def next_of(protocol: Protocol) -> Protocol:
-    """Another protocol, for the fallback."""
-    return THREE[(THREE.index(protocol) + 1) % 3]
-
-
 # ------------------------------------------------------------------------------------------------ 1-4: statuses
 
 
@@ -76,8 +71,8 @@ def test_a_rate_limit_with_its_wait_is_waited_for_once(
 def test_a_rate_limit_for_ever_ends_at_the_fallback_within_the_retries(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    limited, healthy = fault_server(protocol.fails("rate_limit")), fault_server(next_of(protocol).reply("Here."))
-    with face.router(chain((protocol, limited), (next_of(protocol), healthy))) as router, within(1.5):
+    limited, healthy = fault_server(protocol.fails("rate_limit")), fault_server(another_than(protocol).reply("Here."))
+    with face.router(chain((protocol, limited), (another_than(protocol), healthy))) as router, within(1.5):
         reply = ask(face, router, mode)
     assert (reply.content, len(limited.requests), len(healthy.requests)) == ("Here.", 3, 1)
 
@@ -98,8 +93,8 @@ def test_one_internal_error_is_retried_on_the_same_target(
 def test_an_overload_for_ever_ends_at_the_fallback(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    busy, healthy = fault_server(protocol.fails("overloaded")), fault_server(next_of(protocol).reply("Here."))
-    with face.router(chain((protocol, busy), (next_of(protocol), healthy))) as router:
+    busy, healthy = fault_server(protocol.fails("overloaded")), fault_server(another_than(protocol).reply("Here."))
+    with face.router(chain((protocol, busy), (another_than(protocol), healthy))) as router:
         reply = ask(face, router, mode)
     assert outcomes(reply) == [*[("first", "failed")] * 3, ("second", "ok")]
     assert isinstance(reply.attempts[0].error, OverloadedError)
@@ -124,8 +119,8 @@ def test_a_connection_reset_before_the_headers_is_retried(
 def test_a_silent_target_is_asked_once_and_left_within_its_limit(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    silent, healthy = fault_server(silence(30)), fault_server(next_of(protocol).reply("Here."))
-    config = chain((protocol, silent), (next_of(protocol), healthy), timeouts={"attempt": "300ms"})
+    silent, healthy = fault_server(silence(30)), fault_server(another_than(protocol).reply("Here."))
+    config = chain((protocol, silent), (another_than(protocol), healthy), timeouts={"attempt": "300ms"})
     with face.router(config) as router, within(2.0):
         reply = ask(face, router, mode)
     assert (reply.content, len(silent.requests)) == ("Here.", 1)
@@ -138,8 +133,8 @@ def test_a_first_token_that_is_late_moves_the_call_on(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
     late = fault_server(protocol.stream(WORDS).stalled(before(protocol.chunks(WORDS), "w00"), 30))
-    healthy = fault_server(next_of(protocol).reply("Here."))
-    config = chain((protocol, late), (next_of(protocol), healthy), timeouts={"first_token": "300ms"})
+    healthy = fault_server(another_than(protocol).reply("Here."))
+    config = chain((protocol, late), (another_than(protocol), healthy), timeouts={"first_token": "300ms"})
     with face.router(config) as router, within(2.0):
         reply = ask(face, router, mode)
     assert (reply.content, len(late.requests)) == ("Here.", 1)
@@ -153,8 +148,8 @@ def test_a_first_token_that_is_late_moves_the_call_on(
 def test_chat_over_a_stream_that_is_cut_returns_the_whole_answer(
     face: Face, fault_server: FaultServers, protocol: Protocol
 ) -> None:
-    cut, healthy = fault_server(cut_at_forty(protocol)), fault_server(next_of(protocol).reply(WORDS))
-    with face.router(chain((protocol, cut), (next_of(protocol), healthy), **WATCHED)) as router:
+    cut, healthy = fault_server(cut_at_forty(protocol)), fault_server(another_than(protocol).reply(WORDS))
+    with face.router(chain((protocol, cut), (another_than(protocol), healthy), **WATCHED)) as router:
         assert ask(face, router, "chat").content == WORDS
 
 
@@ -173,8 +168,8 @@ def test_a_stream_that_is_cut_raises_with_exactly_what_came(
 def test_a_stream_that_is_cut_restarts_on_the_next_rung(
     face: Face, fault_server: FaultServers, protocol: Protocol
 ) -> None:
-    cut, healthy = fault_server(cut_at_forty(protocol)), fault_server(next_of(protocol).reply(WORDS))
-    config = chain((protocol, cut), (next_of(protocol), healthy), on_break="restart")
+    cut, healthy = fault_server(cut_at_forty(protocol)), fault_server(another_than(protocol).reply(WORDS))
+    config = chain((protocol, cut), (another_than(protocol), healthy), on_break="restart")
     with face.router(config) as router:
         events = face.events(router, "r", "hello")
     [restart] = [index for index, event in enumerate(events) if isinstance(event, Restart)]
@@ -215,8 +210,8 @@ def test_a_stream_that_stalls_is_bounded_by_idle(face: Face, fault_server: Fault
 @each_protocol
 def test_chat_over_a_stream_that_stalls_moves_on(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
     stalled = fault_server(protocol.stream(WORDS).stalled(before(protocol.chunks(WORDS), "w40"), 30))
-    healthy = fault_server(next_of(protocol).reply(WORDS))
-    config = chain((protocol, stalled), (next_of(protocol), healthy), timeouts={"idle": "200ms"})
+    healthy = fault_server(another_than(protocol).reply(WORDS))
+    config = chain((protocol, stalled), (another_than(protocol), healthy), timeouts={"idle": "200ms"})
     with face.router(config) as router, within(2.0):
         assert ask(face, router, "chat").content == WORDS
     assert len(stalled.requests) == 1
@@ -344,7 +339,7 @@ def test_a_filtered_answer_raises_with_its_reason(
 def test_a_fallback_is_not_asked_to_continue_the_cut_answer(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    other = next_of(protocol)
+    other = another_than(protocol)
 
     def strict(request: Request) -> Any:
         return other.fails("prefill") if "w05" in request.body.decode() else other.reply(WORDS)
@@ -360,7 +355,7 @@ def test_a_fallback_is_not_asked_to_continue_the_cut_answer(
 def test_after_a_failover_the_fallback_is_what_is_reported_and_billed(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    other = next_of(protocol)
+    other = another_than(protocol)
     broken = fault_server(protocol.fails("server"))
     healthy = fault_server(other.reply(Answer("Here.", input_tokens=100, output_tokens=20)))
     with face.router(chain((protocol, broken), (other, healthy))) as router:
@@ -377,8 +372,8 @@ def test_after_a_failover_the_fallback_is_what_is_reported_and_billed(
 def test_when_all_are_down_the_error_tells_of_every_attempt(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    limited, busy = fault_server(protocol.fails("rate_limit")), fault_server(next_of(protocol).fails("overloaded"))
-    with face.router(chain((protocol, limited), (next_of(protocol), busy))) as router:
+    limited, busy = fault_server(protocol.fails("rate_limit")), fault_server(another_than(protocol).fails("overloaded"))
+    with face.router(chain((protocol, limited), (another_than(protocol), busy))) as router:
         error = failing(AllTargetsFailedError, face, router, mode)
     assert outcomes(error) == [*[("first", "failed")] * 3, *[("second", "failed")] * 3]
     assert isinstance(error.__cause__, RateLimitError)

@@ -12,8 +12,8 @@ import pytest
 from llmrouter import AllTargetsFailedError, AsyncRouter, AuthenticationError, QuotaError, Router
 from tests.chains import (
     NAMES,
-    THREE,
     Mode,
+    another_than,
     ask,
     chain,
     each_mode,
@@ -32,11 +32,6 @@ HEDGED: dict[str, Any] = {"hedge": {"after": "100ms", "max_extra": "100%"}}
 PATIENT: dict[str, Any] = {**HEDGED, "timeouts": {"connect": "30s", "attempt": "30s"}, "deadline": "1m"}
 
 
-def other_of(protocol: Protocol) -> Protocol:
-    """Another protocol, for the second rung."""
-    return THREE[(THREE.index(protocol) + 1) % 3]
-
-
 def open_clients(face: Face, router: Any, *rungs: tuple[Protocol, FaultServer]) -> None:
     """Ask each target once, its script put aside: an SDK that is being opened may not pass for a slow rung."""
     for name, (protocol, server) in zip(NAMES, rungs, strict=False):
@@ -49,8 +44,8 @@ def open_clients(face: Face, router: Any, *rungs: tuple[Protocol, FaultServer]) 
 def test_when_the_first_rung_is_slow_the_second_answers_and_the_first_is_cut_short(
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
-    slow, quick = fault_server(silence(30)), fault_server(other_of(protocol).reply("Quick."))
-    rungs = (protocol, slow), (other_of(protocol), quick)
+    slow, quick = fault_server(silence(30)), fault_server(another_than(protocol).reply("Quick."))
+    rungs = (protocol, slow), (another_than(protocol), quick)
     with face.router(chain(*rungs, **HEDGED)) as router:
         open_clients(face, router, *rungs)
         with within(2.0):
