@@ -304,8 +304,8 @@ def _params(params: ParamsConfig) -> Params:
 
 
 def _timeouts(timeouts: TimeoutsConfig) -> Timeouts:
-    said = {name: value for name, value in timeouts.model_dump().items() if value is not None}
-    return Timeouts(**said, watched=bool(said.keys() & {"first_token", "idle"}))
+    given = {name: value for name, value in timeouts.model_dump().items() if value is not None}
+    return Timeouts(**given, watched=bool(given.keys() & {"first_token", "idle"}))
 
 
 def file_stamp(path: Path | None) -> tuple[int, int, int] | None:

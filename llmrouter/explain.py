@@ -80,12 +80,12 @@ def explain(pipeline: Pipeline, call: Call) -> Plan:
     deadline, now = Deadline(call.deadline_s), 0.0  # a clock that starts at 0 and runs through the worst case
     rungs = []
     for rung in call.plan.rungs:
-        told = _rung(pipeline, call, rung)
-        if told.usable:
+        planned = _rung(pipeline, call, rung)
+        if planned.usable:
             held = _worst_seconds(call, rung, deadline, now, usable)
             now, usable = now + held, usable - 1
-            told = replace(told, worst_seconds=held)
-        rungs.append(told)
+            planned = replace(planned, worst_seconds=held)
+        rungs.append(planned)
     asked = [rung for rung in rungs if rung.usable]
     costs = [rung.worst_usd for rung in asked]
     worst_usd = None if None in costs else sum(cost for cost in costs if cost is not None)

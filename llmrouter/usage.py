@@ -95,14 +95,14 @@ class UsageReport:
 
     def to_json(self) -> str:
         """Return the report as JSON; money in nano-USD, and the cost in USD beside it."""
-        told = {
+        document = {
             "by": self.by,
             "since": self.since,
             "until": self.until,
             "rows": [row.as_dict() for row in self.rows],
             "total": self.total.as_dict(),
         }
-        return json.dumps(told, indent=2, ensure_ascii=False)
+        return json.dumps(document, indent=2, ensure_ascii=False)
 
     def to_csv(self) -> str:
         """Return the rows as CSV under a header, without the total."""
@@ -110,8 +110,8 @@ class UsageReport:
         writer = csv.DictWriter(out, [self.by, *_NAMES[1:], "cost_usd"], lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
-            told = row.as_dict()
-            writer.writerow({self.by: told.pop("key"), **told})
+            fields = row.as_dict()
+            writer.writerow({self.by: fields.pop("key"), **fields})
         return out.getvalue()
 
     @property
@@ -225,8 +225,8 @@ def _read(text: str) -> float:
 
 def summary_of(ledger: Ledger, process: str, since: float) -> str:
     """Return what one process has used since a moment, in a few lines for the end of a script."""
-    told = usage_of(ledger, since=since, by="target", process=process)
-    total = told.total
+    used = usage_of(ledger, since=since, by="target", process=process)
+    total = used.total
     if not total.calls:
         return "no calls"
     parts = [_plural(total.calls, "call"), f"{total.input_tokens:,} tokens in", f"{total.output_tokens:,} out"]
@@ -238,7 +238,7 @@ def summary_of(ledger: Ledger, process: str, since: float) -> str:
         parts.append(f"{total.cache_hits:,} from the cache saved {_usd(total.cache_saved_nano)}")
     if total.failed_calls:
         parts.append(f"{total.failed_calls:,} failed")
-    return "\n".join([" | ".join(parts), *(_line(row) for row in told.rows)])
+    return "\n".join([" | ".join(parts), *(_line(row) for row in used.rows)])
 
 
 def _line(row: UsageRow) -> str:

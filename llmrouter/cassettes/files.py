@@ -78,8 +78,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         for each in found:
             request_of(each), _response(each)
     except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
-        said = " ".join(str(error).split())
-        problem = Problem(f"this is no cassette ({type(error).__name__}: {said}); delete it and record it again")
+        reason = " ".join(str(error).split())
+        problem = Problem(f"this is no cassette ({type(error).__name__}: {reason}); delete it and record it again")
         raise ConfigError([Problem(problem.message, file=str(path))]) from None
     return found
 

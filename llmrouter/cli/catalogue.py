@@ -27,11 +27,13 @@ def routes(as_json: AsJson = False, routes: RoutesFile = None, verbose: Verbose 
         if not has_file(routes):
             tell(NO_FILE)
         if as_json:
-            write_json([{"name": name, "description": said, "targets": chain} for name, said, chain in found])
+            write_json(
+                [{"name": name, "description": description, "targets": chain} for name, description, chain in found]
+            )
         elif found:
             write_table(
                 ("route", "description", "targets"),
-                [(name, one_line(said), ", ".join(chain)) for name, said, chain in found],
+                [(name, one_line(description), ", ".join(chain)) for name, description, chain in found],
             )
 
 

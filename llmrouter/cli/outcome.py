@@ -87,8 +87,8 @@ def _tell_problems(error: errors.ConfigError) -> None:
 
 
 def _file_error(error: OSError) -> str:
-    said = (error.strerror or type(error).__name__).lower()
-    return f"{error.filename}: {said}" if error.filename else said
+    reason = (error.strerror or type(error).__name__).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _trace(*, verbose: bool) -> None:

@@ -37,8 +37,8 @@ def show(context: typer.Context, as_json: AsJson = False, routes: RoutesFile = N
         name, newest = table_info()
         found = _targets(router)
         if as_json:
-            told = [{"target": target, **_as_dict(rung.price)} for target, rung in found.items()]
-            write_json({"table": name, "newest_price": newest, "prices": told})
+            priced = [{"target": target, **_as_dict(rung.price)} for target, rung in found.items()]
+            write_json({"table": name, "newest_price": newest, "prices": priced})
             return
         if found:
             header = ("target", "$ in", "$ out", "$ cached", "$ written", "source")
@@ -113,6 +113,6 @@ def _as_dict(price: Price | None) -> dict[str, Any]:
 
 
 def _yaml(price: Price) -> str:
-    said = ", ".join(f"{bucket}: {getattr(price, bucket).normalize():f}" for bucket in _BUCKETS)
+    fields = ", ".join(f"{bucket}: {getattr(price, bucket).normalize():f}" for bucket in _BUCKETS)
     tiers = "  # and dearer for long prompts: `pip install -U genai-prices` knows how" if price.tiers else ""
-    return f"{{ {said} }}{tiers}"
+    return f"{{ {fields} }}{tiers}"

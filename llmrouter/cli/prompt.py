@@ -49,8 +49,8 @@ def _file_bytes(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        said = getattr(error, "strerror", None) or "not a file name"
-        raise InvalidRequestError(f"cannot read {path}: {said.lower()}") from None
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise InvalidRequestError(f"cannot read {path}: {reason.lower()}") from None
 
 
 def _decoded(content: bytes, name: str) -> str:

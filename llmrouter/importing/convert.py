@@ -43,8 +43,10 @@ def convert(text: str, name: str) -> Imported:
     converter.fill(draft, hidden, name)
     _repair(draft)
     if draft.data.keys() == {"version"}:
-        told = [Problem(str(note), file=name) for note in notes]
-        raise ConfigError([Problem("there is no model and no setting in it that could be imported", file=name), *told])
+        reported = [Problem(str(note), file=name) for note in notes]
+        raise ConfigError(
+            [Problem("there is no model and no setting in it that could be imported", file=name), *reported]
+        )
     if not draft.routes and "providers" not in draft.data:
         notes.append(Note("", "there is no model in it: what it says is written as `defaults`; routes are up to you"))
     title = f"Made by `llmrouter import` from {_PROGRAM[form]}. Compare it with the report that came with it."

@@ -76,8 +76,8 @@ class Draft:
         name = self._hidden.get(value.number)
         if name is None:
             name = self._hidden[value.number] = self._unused(wanted)
-        said = "stands for a key in Portkey's vault" if key == "virtual_key" else "a key is written into the file"
-        where.note(f"{said}; put the key into the environment or `.env` as {name}", key)
+        origin = "stands for a key in Portkey's vault" if key == "virtual_key" else "a key is written into the file"
+        where.note(f"{origin}; put the key into the environment or `.env` as {name}", key)
         return f"${{{name}}}"
 
     def _unused(self, wanted: str) -> str:
@@ -111,10 +111,10 @@ class Draft:
         self._providers.setdefault(provider, {})
 
     def _name(self, kind: str, entry: Mapping[str, Any], near: str) -> str:
-        told = slug(near) or _host_name(entry.get("base_url")) or _key_name(entry.get("api_key"))
+        hint = slug(near) or _host_name(entry.get("base_url")) or _key_name(entry.get("api_key"))
         if kind not in _NEED_NO_ENTRY and kind not in self._providers:
             return kind
-        name = told if kind in told else f"{kind}-{told}" if told else kind
+        name = hint if kind in hint else f"{kind}-{hint}" if hint else kind
         return _numbered(name, {*self._providers, *_RESERVED}, "-")
 
     def route_name(self, name: str, where: Section, key: str) -> str:

@@ -101,8 +101,10 @@ class _Chains:
         return route | self._of_route(route, group)
 
     def _of_route(self, route: Mapping[str, Any], group: str) -> dict[str, Any]:
-        said = self._settings.of_route(group)
-        return said | ({"retry": {**said["retry"], **route["retry"]}} if "retry" in said and "retry" in route else {})
+        settings = self._settings.of_route(group)
+        return settings | (
+            {"retry": {**settings["retry"], **route["retry"]}} if "retry" in settings and "retry" in route else {}
+        )
 
     def _strategy(self, own: list[Deployment]) -> str:
         if any(each.order is not None for each in own):

@@ -176,7 +176,7 @@ def _owner(model: str, params: Section) -> str:
 
 
 def _entry(draft: Draft, kind: str, params: Section, limits: Mapping[str, Any]) -> dict[str, Any]:
-    said = _VARIABLES.get(kind, {})
+    variables = _VARIABLES.get(kind, {})
     key = (*usual_variables(kind), f"{kind.upper()}_API_KEY")[0]
     own_base = params.value("api_base", "base_url")
     entry: dict[str, Any] = {
@@ -197,7 +197,7 @@ def _entry(draft: Draft, kind: str, params: Section, limits: Mapping[str, Any]) 
         "limits": dict(limits),
         "spend_limit": _spend_limit(params),
     }
-    for name, variable in said.items():
+    for name, variable in variables.items():
         entry[name] = entry[name] or f"${{{variable}}}"
     return entry
 
@@ -268,8 +268,8 @@ def _shares(entry: Section, params: Section) -> dict[str, float]:
 
 
 def _price(params: Section, info: Section) -> dict[str, Any]:
-    said = {name: params.number(cost) if cost in params else info.number(cost) for cost, name in _COSTS.items()}
-    return {name: per_million(value) for name, value in said.items() if value is not None}
+    costs = {name: params.number(cost) if cost in params else info.number(cost) for cost, name in _COSTS.items()}
+    return {name: per_million(value) for name, value in costs.items() if value is not None}
 
 
 def _id(info: Section) -> str | None:

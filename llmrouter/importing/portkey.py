@@ -168,13 +168,13 @@ class _Tree:
 
     def _provider(self, source: Section, model: str | None) -> tuple[str, str | None]:
         """Return the kind and the name of the provider that a target asks."""
-        said, virtual = source.text("provider"), source.value("virtual_key")
-        if said is None and virtual is None and model is not None and model.startswith("@"):
-            said = model.partition("/")[0]
-        slug = said[1:] if said is not None and said.startswith("@") else None
-        if said is None and virtual is None:
+        named, virtual = source.text("provider"), source.value("virtual_key")
+        if named is None and virtual is None and model is not None and model.startswith("@"):
+            named = model.partition("/")[0]
+        slug = named[1:] if named is not None and named.startswith("@") else None
+        if named is None and virtual is None:
             return "", None
-        kind = _kind(slug or said or (virtual.like if isinstance(virtual, Hidden) else ""))
+        kind = _kind(slug or named or (virtual.like if isinstance(virtual, Hidden) else ""))
         if kind is None:
             kind = self._unknown(source, known=slug is None and virtual is None)
         key = (*usual_variables(kind), f"{kind}_API_KEY".upper())[0]

@@ -182,8 +182,10 @@ class Section:
         """Return a value that routes.yaml can hold anywhere; one from the environment is reported, and then None."""
         value = self.value(*keys)
         if isinstance(value, Variable | Hidden):
-            said = f"comes from {value.name}" if isinstance(value, Variable) else "looks like a key"
-            self.note(f"{said}, which only `providers` may do; left out: write the value into the routes file", keys[0])
+            origin = f"comes from {value.name}" if isinstance(value, Variable) else "looks like a key"
+            self.note(
+                f"{origin}, which only `providers` may do; left out: write the value into the routes file", keys[0]
+            )
             return None
         return value
 

@@ -78,8 +78,8 @@ class LogObserver:
         else:
             _answered(end, end.response)
         if self._prompts:
-            said = "\n".join(f"{message.role}: {message.text}" for message in end.call.messages)
-            logger.bind(route=route).info("{} prompt\n{}", route, said)
+            prompt = "\n".join(f"{message.role}: {message.text}" for message in end.call.messages)
+            logger.bind(route=route).info("{} prompt\n{}", route, prompt)
         if self._responses and end.response is not None:
             logger.bind(route=route).info("{} answer\n{}", route, end.response.content)
 

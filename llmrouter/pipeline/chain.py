@@ -286,8 +286,8 @@ class Walk(Generic[ReadyT]):
         """Return how long to wait before this rung is asked again; None: it is not asked again."""
         if self.call.plan.actions.of(error, on_fallback=self._position > 0) != "retry":
             return None
-        told = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
-        wait_s = rung.schedule.delay_s(number, told)
+        asked_s = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+        wait_s = rung.schedule.delay_s(number, asked_s)
         if wait_s is None:
             return None
         share_s = self.deadline.share_s(time.monotonic(), self._rungs_left())

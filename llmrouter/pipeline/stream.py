@@ -248,8 +248,8 @@ def _interrupted(reading: Reading, error: LLMRouterError, advice: str = "") -> L
     """Return a broken stream's error; whatever broke it, the text received until then is in `partial`."""
     if isinstance(error, StreamInterruptedError):
         return error
-    said = error.message if isinstance(error, ProviderError) else str(error)
-    interrupted = StreamInterruptedError(f"the stream broke: {said}{advice}", target=reading.prepared.rung.target)
+    words = error.message if isinstance(error, ProviderError) else str(error)
+    interrupted = StreamInterruptedError(f"the stream broke: {words}{advice}", target=reading.prepared.rung.target)
     interrupted.partial = reading.partial
     interrupted.__cause__ = error
     return interrupted

@@ -123,24 +123,24 @@ class Learned:
 
     def __init__(self) -> None:
         self._lock = forks.lock()
-        self._told: dict[str, tuple[Observed, float]] = {}
+        self._latest: dict[str, tuple[Observed, float]] = {}
 
     def observe(self, key: str, headers: Mapping[str, str], now: float) -> None:
         """Take note of the headers of an answer."""
-        told = from_headers(headers, now)
-        if told is None:
+        observed = from_headers(headers, now)
+        if observed is None:
             return
         with self._lock:
-            if len(self._told) >= _MOST_KEYS:
-                self._told.clear()
-            self._told[key] = (told, now)
+            if len(self._latest) >= _MOST_KEYS:
+                self._latest.clear()
+            self._latest[key] = (observed, now)
 
     def wait_s(self, key: str, tokens: int, now: float) -> float:
         """Return the seconds until the provider has room for a request of `tokens`, as far as it told; 0: now."""
-        told = self._told.get(key)
-        if told is None:
+        latest = self._latest.get(key)
+        if latest is None:
             return 0.0
-        observed, at = told
+        observed, at = latest
         waits = [
             allowance.wait_s(need, max(0.0, now - at))
             for allowance, need in ((observed.requests, 1), (observed.tokens, tokens))
@@ -151,12 +151,12 @@ class Learned:
     def sent(self, key: str, tokens: int) -> None:
         """Count a request that is on its way, until the next answer says what is left."""
         with self._lock:
-            told = self._told.get(key)
-            if told is None:
+            latest = self._latest.get(key)
+            if latest is None:
                 return
-            observed, at = told
+            observed, at = latest
             left = Observed(_less(observed.requests, 1), _less(observed.tokens, tokens))
-            self._told[key] = (left, at)
+            self._latest[key] = (left, at)
 
 
 def _less(allowance: Allowance | None, used: int) -> Allowance | None:

@@ -126,8 +126,8 @@ class Turn:
         reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
         if reason is None or self._finish is not None:
             return
-        said = feedback.get("blockReasonMessage") if isinstance(feedback, dict) else None
-        message = f"the prompt was blocked: {said or reason}"
+        words = feedback.get("blockReasonMessage") if isinstance(feedback, dict) else None
+        message = f"the prompt was blocked: {words or reason}"
         error = ContentFilterError(message, code=str(reason), request_id=self._response_id, body=body)
         error.partial = self.text
         raise error
@@ -145,8 +145,8 @@ class Turn:
         finish, logprobs = candidate.get("finishReason"), candidate.get("logprobsResult")
         if isinstance(finish, str):
             self._finish = finish
-            said = candidate.get("finishMessage")
-            self._finish_message = said if isinstance(said, str) else None
+            message = candidate.get("finishMessage")
+            self._finish_message = message if isinstance(message, str) else None
             counts = body.get("usageMetadata")
             self.whole = isinstance(counts, dict) and "promptTokenCount" in counts and self._response_id is not None
         if logprobs is not None:

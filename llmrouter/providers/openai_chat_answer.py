@@ -44,16 +44,16 @@ def assemble(
     dialect: Dialect,
 ) -> Completion:
     """Make the completion of one assistant message in wire form, whether it came whole or in pieces."""
-    said, thought = content_of(message.get("content"))
-    said = said or shape.text(shape.mapping(message.get("audio")).get("transcript"))
+    text, thoughts = content_of(message.get("content"))
+    text = text or shape.text(shape.mapping(message.get("audio")).get("transcript"))
     refusal = shape.text(message.get("refusal"))
-    reasoning = reasoning_of(message) or thought
+    reasoning = reasoning_of(message) or thoughts
     reason = _finish_reason(finish, bool(calls), bool(refusal))
-    shown = said or refusal or calls or reasoning or message.get("images")  # OpenRouter's models that draw
+    shown = text or refusal or calls or reasoning or message.get("images")  # OpenRouter's models that draw
     if not shown and reason in ("stop", "tool_calls", "other"):
         raise MalformedResponseError("an empty answer: no text, no tool call, no refusal", body=raw)
     return Completion(
-        message=Message("assistant", said + refusal, calls, private=_private(message, calls, name, dialect)),
+        message=Message("assistant", text + refusal, calls, private=_private(message, calls, name, dialect)),
         finish_reason=reason,
         provider_finish_reason=finish if isinstance(finish, str) and finish else None,
         model=model,
@@ -79,16 +79,16 @@ def content_of(content: Any) -> tuple[str, str]:
     """Return the text and the visible reasoning of `content`: a string, or Mistral's list of chunks."""
     if isinstance(content, str):
         return content, ""
-    said, thought = [], []
+    texts, thoughts = [], []
     for chunk in shape.items(content):
         if isinstance(chunk, str):
-            said.append(chunk)
+            texts.append(chunk)
         elif shape.mapping(chunk).get("type") == "thinking":
             thinking = chunk.get("thinking")
-            thought.append(thinking if isinstance(thinking, str) else content_of(thinking)[0])
+            thoughts.append(thinking if isinstance(thinking, str) else content_of(thinking)[0])
         else:
-            said.append(shape.text(shape.mapping(chunk).get("text")))
-    return "".join(said), "".join(thought)
+            texts.append(shape.text(shape.mapping(chunk).get("text")))
+    return "".join(texts), "".join(thoughts)
 
 
 def reasoning_of(message: Mapping[str, Any]) -> str:

@@ -29,14 +29,14 @@ def completion_of(body: Any, headers: Mapping[str, str], name: str) -> Completio
         raise MalformedResponseError(f"the answer is no finished response (status {status!r})", body=body)
     items = shape.mappings(output)
     calls = _tool_calls(items, shape.text(fields.get("id")))
-    said, refusal = _said(items, "output_text", "text"), _said(items, "refusal", "refusal")
+    words, refusal = _said(items, "output_text", "text"), _said(items, "refusal", "refusal")
     reasoning = reasoning_of(items)
     reason, provider_reason = _finish(fields, bool(calls), bool(refusal))
-    shown = said or refusal or calls or reasoning or any(item.get("type") not in _SAYING for item in items)
+    shown = words or refusal or calls or reasoning or any(item.get("type") not in _SAYING for item in items)
     if not shown and reason in ("stop", "other"):
         raise MalformedResponseError("an empty answer: no text, no tool call, no refusal", body=body)
     return Completion(
-        message=Message("assistant", said + refusal, calls, private=_private(items, name)),
+        message=Message("assistant", words + refusal, calls, private=_private(items, name)),
         finish_reason=reason,
         provider_finish_reason=provider_reason,
         model=shape.text(fields.get("model")),
@@ -53,10 +53,10 @@ def _finish(fields: Mapping[str, Any], called: bool, refused: bool) -> tuple[Fin
     if status == "incomplete":
         why = shape.text(shape.mapping(fields.get("incomplete_details")).get("reason"))
         return _INCOMPLETE.get(why, "other"), why or "incomplete"
-    told = shape.text(status) or None
+    reported = shape.text(status) or None
     if refused:
-        return "refusal", told
-    return ("tool_calls" if called else "stop"), told
+        return "refusal", reported
+    return ("tool_calls" if called else "stop"), reported
 
 
 def _parts(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

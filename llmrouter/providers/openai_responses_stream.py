@@ -64,10 +64,10 @@ class ResponsesStreamDecoder(JsonEventDecoder):
             read(self, fields, deltas)
 
     def _text(self, fields: _Fields, deltas: list[Delta]) -> None:
-        said = shape.text(fields.get("delta"))
-        if said:
-            self._said.append(said)
-            deltas.append(Text(said))
+        text = shape.text(fields.get("delta"))
+        if text:
+            self._said.append(text)
+            deltas.append(Text(text))
 
     def _reasoning(self, fields: _Fields, deltas: list[Delta]) -> None:
         thought = shape.text(fields.get("delta"))

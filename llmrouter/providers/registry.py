@@ -160,19 +160,19 @@ def _secret(value: Any, name: str) -> Secret | None:
     """Return a key that a header can carry: one that cannot would show in the HTTP library's own error."""
     if value is None:
         return None
-    told = value.reveal() if isinstance(value, Secret) else str(value)
-    key = told.strip()  # a key read from a file ends in a newline
+    given = value.reveal() if isinstance(value, Secret) else str(value)
+    key = given.strip()  # a key read from a file ends in a newline
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"provider {name!r}: its key has characters that cannot be sent; was it pasted with others?")
     if not key:
         return None
-    return value if isinstance(value, Secret) and key == told else Secret(key)
+    return value if isinstance(value, Secret) and key == given else Secret(key)
 
 
-def _unknown(name: str, kind: str, told: bool) -> ConfigError:
+def _unknown(name: str, kind: str, is_given: bool) -> ConfigError:
     near = difflib.get_close_matches(kind, sorted(names()), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names()))}"
-    if told:
+    if is_given:
         return ConfigError(f"provider {name!r}: unknown kind {kind!r}{hint}")
     return ConfigError(f"provider {name!r} needs a kind{hint}")
 
@@ -180,10 +180,10 @@ def _unknown(name: str, kind: str, told: bool) -> ConfigError:
 # ------------------------------------------------------------------------------------------------ proxies
 
 
-def _proxy(told: str | None, url: str, environ: Mapping[str, str]) -> str | None:
+def _proxy(given: str | None, url: str, environ: Mapping[str, str]) -> str | None:
     """Return the proxy for `url`: the entry's (an empty one: none), else the environment's, never for this machine."""
-    if told is not None:
-        return told or None
+    if given is not None:
+        return given or None
     parts = urlsplit(url)
     host = parts.hostname
     if host is None or _is_loopback(host):
@@ -226,7 +226,7 @@ def _plugins() -> Any:
 def _from_plugin(settings: ProviderSettings) -> Provider:
     point = next((point for point in _plugins() if point.name == settings.kind), None)
     if point is None:
-        raise _unknown(settings.name, settings.kind, told=True)
+        raise _unknown(settings.name, settings.kind, is_given=True)
     try:
         factory: Callable[[ProviderSettings], Provider] = point.load()
         return factory(settings)

@@ -105,5 +105,5 @@ def _migrate(connection: Any) -> None:
 
 def _lost(error: Exception) -> LedgerLostError:
     cause = getattr(error, "orig", None) or error  # the driver's own words; SQLAlchemy's would show the statement
-    said = " ".join(str(cause).split())
-    return LedgerLostError(type(cause).__name__, f"{type(cause).__name__}: {said}")
+    words = " ".join(str(cause).split())
+    return LedgerLostError(type(cause).__name__, f"{type(cause).__name__}: {words}")
