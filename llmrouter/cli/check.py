@@ -36,6 +36,7 @@ class Checked:
 
     @property
     def row(self) -> tuple[str, ...]:
+        """The cells of its line in the table."""
         window = "unknown" if self.window is None else f"{self.window:,}"
         usable = "yes" if self.reason is None else "no"
         return self.route, self.target, usable, "yes" if self.priced else "no", window

@@ -48,9 +48,17 @@ class LimitStanding:
 class Watched(Protocol):
     """What of a router can be read at any time, without network."""
 
-    def status(self) -> Mapping[str, BreakerState]: ...
-    def limits(self) -> Sequence[LimitStanding]: ...
-    def spending(self) -> Sequence[SpendStanding]: ...
+    def status(self) -> Mapping[str, BreakerState]:
+        """Return the breaker of each target."""
+        ...
+
+    def limits(self) -> Sequence[LimitStanding]:
+        """Return how the limits on pace stand."""
+        ...
+
+    def spending(self) -> Sequence[SpendStanding]:
+        """Return how the spend limits stand."""
+        ...
 
 
 def spending_of(plans: Sequence[RoutePlan], book: Book) -> list[SpendStanding]:

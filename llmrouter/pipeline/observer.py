@@ -33,7 +33,9 @@ class Ended:
 class Observer(Protocol):
     """Somebody who is told of every call: the log, the ledger, metrics. Must be quick and may not raise."""
 
-    def ended(self, end: Ended) -> None: ...
+    def ended(self, end: Ended) -> None:
+        """Take note of a call that is over."""
+        ...
 
 
 class Recorder(Protocol):

@@ -57,9 +57,17 @@ class Hedge(Protocol):
     """When to ask the next rung beside a slow one, and whether there is room for it; counts what it allows."""
 
     @property
-    def after_s(self) -> float: ...
-    def called(self) -> None: ...
-    def may_start(self) -> bool: ...
+    def after_s(self) -> float:
+        """Seconds after which the next rung is asked too."""
+        ...
+
+    def called(self) -> None:
+        """Count a call, when it starts."""
+        ...
+
+    def may_start(self) -> bool:
+        """Count a hedge if there is room for one more; return whether there is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

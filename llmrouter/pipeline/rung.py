@@ -34,11 +34,22 @@ class Ready(Protocol):
     """A rung that is ready to be asked, for whatever it is asked."""
 
     @property
-    def rung(self) -> RungPlan: ...
+    def rung(self) -> RungPlan:
+        """The rung."""
+        ...
+
     @property
-    def timeouts(self) -> Timeouts: ...
-    def prompt_tokens(self, counter: TokenCounter) -> int: ...
-    def output_bound(self) -> int | None: ...
+    def timeouts(self) -> Timeouts:
+        """The rung's limits, with the call's own over them."""
+        ...
+
+    def prompt_tokens(self, counter: TokenCounter) -> int:
+        """Return the tokens of the prompt, counted or estimated."""
+        ...
+
+    def output_bound(self) -> int | None:
+        """Return the most tokens that the answer may have, None when nobody says."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,9 @@ class Runtime(Protocol):
 
     world: World
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass; next to no time in an instant replay."""
+        ...
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         """Call a client's verb and wait for its result, `within` seconds."""
@@ -118,6 +120,7 @@ class BlockingRuntime:
     world: World = "sync"
 
     async def sleep(self, seconds: float) -> None:
+        """See Runtime."""
         from llmrouter.providers.bounds import interrupt_of_thread
 
         seconds, interrupt = playback.paced(seconds), interrupt_of_thread()
@@ -127,6 +130,7 @@ class BlockingRuntime:
             raise InterruptedCallError
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
+        """See Runtime."""
         from llmrouter.providers.bounds import bounded_until, interrupt_of_thread
 
         before = bounded_until(None if within is None else time.monotonic() + within)
@@ -141,15 +145,19 @@ class BlockingRuntime:
             bounded_until(before)
 
     async def next(self, stream: Any, *, within: float | None) -> Any:
+        """See Runtime."""
         return await self.call(next, stream, END, within=within)
 
     async def offload(self, fn: Callable[..., T], /, *args: Any) -> T:
+        """See Runtime."""
         return fn(*args)
 
     async def close(self, thing: Any) -> None:
+        """See Runtime."""
         thing.close()
 
     async def wait(self, future: Future[T], *, within: float | None) -> T:
+        """See Runtime."""
         from llmrouter.providers.bounds import interrupt_of_thread
 
         interrupt = interrupt_of_thread()
@@ -162,18 +170,22 @@ class BlockingRuntime:
         return future.result(within)
 
     async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        """See Runtime."""
         await cleanup
 
     def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        """See Runtime."""
         drive(cleanup)
 
     async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:
+        """See Runtime."""
         del at_once  # a thread that blocks does one thing at a time
         return [await thunk() for thunk in thunks]
 
     async def race(
         self, first: Racer[T], second: Racer[T], *, after_s: float, discard: Callable[[T], Coroutine[Any, Any, None]]
     ) -> T:
+        """See Runtime."""
         from concurrent.futures import FIRST_COMPLETED, wait
 
         runners = [_Runner(first)]
@@ -192,9 +204,11 @@ class BlockingRuntime:
         return found
 
     def scope(self) -> object:
+        """See Runtime."""
         return BlockingRuntime
 
     def owner(self) -> object:
+        """See Runtime."""
         return threading.get_ident()
 
 
@@ -256,9 +270,11 @@ class AsyncioRuntime:
         self._detached: set[asyncio.Future[None]] = set()
 
     async def sleep(self, seconds: float) -> None:
+        """See Runtime."""
         await asyncio.sleep(playback.paced(seconds))
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
+        """See Runtime."""
         async with asyncio.timeout(within):
             if _blocks(fn, args):
                 found = await asyncio.to_thread(fn, *args)
@@ -266,26 +282,31 @@ class AsyncioRuntime:
             return await fn(*args)
 
     async def next(self, stream: Any, *, within: float | None) -> Any:
+        """See Runtime."""
         async with asyncio.timeout(within):
             if getattr(stream, "blocking", False):
                 return await asyncio.to_thread(next, stream, END)
             return await anext(stream, END)
 
     async def offload(self, fn: Callable[..., T], /, *args: Any) -> T:
+        """See Runtime."""
         return await asyncio.to_thread(fn, *args)
 
     async def close(self, thing: Any) -> None:
+        """See Runtime."""
         closing = thing.close()
         if isinstance(closing, Awaitable):
             await closing
 
     async def wait(self, future: Future[T], *, within: float | None) -> T:
         # Shielded: one follower that is cancelled must not cancel what the others wait for.
+        """See Runtime."""
         async with asyncio.timeout(within):
             return await asyncio.shield(asyncio.wrap_future(future))
 
     async def protect(self, cleanup: Coroutine[Any, Any, None]) -> None:
         # The usual reason to clean up is that this task was cancelled: finish first, then obey.
+        """See Runtime."""
         task = asyncio.ensure_future(cleanup)
         try:
             await asyncio.shield(task)
@@ -296,6 +317,7 @@ class AsyncioRuntime:
             raise
 
     def detach(self, cleanup: Coroutine[Any, Any, None]) -> None:
+        """See Runtime."""
         try:
             task = asyncio.ensure_future(cleanup, loop=asyncio.get_running_loop())
         except RuntimeError:  # no loop runs here any more, and with it went the connection
@@ -305,6 +327,7 @@ class AsyncioRuntime:
         task.add_done_callback(self._detached.discard)
 
     async def gather(self, thunks: Sequence[Callable[[], Coroutine[Any, Any, T]]], *, at_once: int) -> list[T]:
+        """See Runtime."""
         room = asyncio.Semaphore(at_once)
 
         async def bounded(thunk: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -322,6 +345,7 @@ class AsyncioRuntime:
     async def race(
         self, first: Racer[T], second: Racer[T], *, after_s: float, discard: Callable[[T], Coroutine[Any, Any, None]]
     ) -> T:
+        """See Runtime."""
         tasks = [asyncio.ensure_future(first())]
         try:
             done, _ = await asyncio.wait(tasks, timeout=after_s)
@@ -344,9 +368,11 @@ class AsyncioRuntime:
                     await discard(lost)
 
     def scope(self) -> object:
+        """See Runtime."""
         return asyncio.get_running_loop()
 
     def owner(self) -> object:
+        """See Runtime."""
         return asyncio.current_task()
 
 

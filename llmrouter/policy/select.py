@@ -30,11 +30,19 @@ class Rung(Protocol):
     """What the choice needs to know of a rung."""
 
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """The target, `provider/model`."""
+        ...
+
     @property
-    def weight(self) -> float: ...
+    def weight(self) -> float:
+        """Its share of the calls, for `weighted`."""
+        ...
+
     @property
-    def price(self) -> Price | None: ...
+    def price(self) -> Price | None:
+        """Its price, None when it is unknown."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

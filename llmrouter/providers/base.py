@@ -88,9 +88,17 @@ class StreamDecoder(Protocol):
 
     ended: bool
 
-    def feed(self, chunk: Any) -> Sequence[Delta]: ...
-    def finish(self) -> Completion: ...
-    def usage_so_far(self) -> Usage | None: ...
+    def feed(self, chunk: Any) -> Sequence[Delta]:
+        """Return the deltas that `chunk` completes."""
+        ...
+
+    def finish(self) -> Completion:
+        """Return the whole answer."""
+        ...
+
+    def usage_so_far(self) -> Usage | None:
+        """Return what was reported until now."""
+        ...
 
 
 class Codec(Protocol):
@@ -140,7 +148,9 @@ class WireStream(Protocol):
 
     headers: Mapping[str, str]
 
-    def close(self) -> Any: ...
+    def close(self) -> Any:
+        """Drop the connection; may be called twice."""
+        ...
 
 
 class Client(Protocol):
@@ -149,9 +159,17 @@ class Client(Protocol):
     SDK exceptions pass through; `Provider.translate` maps them.
     """
 
-    def send(self, call: WireCall) -> WireReply | Awaitable[WireReply]: ...
-    def open(self, call: WireCall) -> WireStream | Awaitable[WireStream]: ...
-    def close(self) -> Awaitable[None] | None: ...
+    def send(self, call: WireCall) -> WireReply | Awaitable[WireReply]:
+        """Ask for a complete answer, or for one batch of vectors."""
+        ...
+
+    def open(self, call: WireCall) -> WireStream | Awaitable[WireStream]:
+        """Ask for a stream."""
+        ...
+
+    def close(self) -> Awaitable[None] | None:
+        """Close the connections."""
+        ...
 
 
 class Provider(Protocol):

@@ -197,6 +197,7 @@ class BoundedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
+        """Open a connection. Raises httpcore's ConnectError and ConnectTimeout."""
         limit = _clip(timeout, httpcore2.ConnectTimeout)
         until = None if limit is None else time.monotonic() + limit
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")

@@ -124,12 +124,14 @@ class AsyncPythonClient(PythonClient):
         return function is not None and inspect.iscoroutinefunction(function)
 
     def send(self, call: WireCall) -> WireReply | Awaitable[WireReply]:
+        """Return the WireReply, or an awaitable of it."""
         returned = self._call(call)
         if inspect.isawaitable(returned) or isinstance(returned, AsyncIterator):
             return self._finish(call, returned)
         return _reply(call, _drained(returned, call.model))
 
     def open(self, call: WireCall) -> Any:
+        """Return an open stream, or an awaitable of it."""
         returned = self._call(call)
         return self._finish_opening(call, returned) if inspect.isawaitable(returned) else _opened(call, returned)
 
@@ -265,9 +267,11 @@ class PythonProvider:
     codec: Codec
 
     def unusable(self) -> str | None:
+        """Return None: nothing is needed."""
         return None
 
     def lacks(self, request: Request) -> str | None:
+        """Return what a function cannot be given, None when nothing."""
         if request.tools:
             return "tools"
         if request.schema is not None:
@@ -280,10 +284,12 @@ class PythonProvider:
         return "documents" if Document in kinds else None
 
     def connect(self, world: World) -> Client:
+        """Return the client of this world; a function is imported with its first call."""
         return PythonClient() if world == "sync" else AsyncPythonClient()
 
     def translate(self, error: Exception) -> LLMRouterError | None:  # noqa: ARG002 - the seam's signature
-        return None  # the client knows what came from the function, and wraps it there
+        """Return None: the client knows what came from the function, and wraps it there."""
+        return None
 
 
 def provider(settings: ProviderSettings) -> Provider:

@@ -27,27 +27,34 @@ class PythonCodec:
     embed_batch = 2048
 
     def encode(self, request: Request) -> dict[str, Any]:
+        """See Codec."""
         return {
             "messages": [_message(message) for message in request.messages],
             "params": _params(request.params),
         }
 
     def streaming(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """See Codec."""
         return dict(body)  # the function is not told; what it returns decides
 
     def decode(self, reply: WireReply) -> Completion:
+        """See Codec."""
         return _completion(reply.body, reply.headers.get(MODEL_HEADER, ""))
 
     def decoder(self, headers: Mapping[str, str]) -> PythonDecoder:
+        """See Codec."""
         return PythonDecoder(headers.get(MODEL_HEADER, ""))
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes | str | Any) -> ProviderError:  # noqa: ARG002 - the seam's signature
+        """See Codec."""
         return ServerError("a Python target has no HTTP errors", status=status, body=body)
 
     def encode_embed(self, model: str, texts: Sequence[str], dimensions: int | None) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
+        """See Codec."""
         return {"texts": list(texts), "params": {} if dimensions is None else {"dimensions": dimensions}}
 
     def decode_embed(self, reply: WireReply) -> tuple[list[list[float]], Usage]:
+        """See Codec."""
         model, texts, found = reply.headers.get(MODEL_HEADER, ""), reply.body["texts"], reply.body["vectors"]
         try:
             vectors = [[float(number) for number in vector] for vector in found]
@@ -69,6 +76,7 @@ class PythonDecoder:
         self._whole: Completion | None = None
 
     def feed(self, chunk: Any) -> Sequence[Delta]:
+        """See StreamDecoder."""
         if chunk is END:
             self.ended = True
             return ()
@@ -79,6 +87,7 @@ class PythonDecoder:
         return (Text(chunk),) if chunk else ()
 
     def finish(self) -> Completion:
+        """See StreamDecoder."""
         if not self.ended:
             error = StreamInterruptedError(f"the stream of {self._model} was left before its end")
             error.partial = "".join(self._pieces)
@@ -86,6 +95,7 @@ class PythonDecoder:
         return self._whole or _completion("".join(self._pieces), self._model)
 
     def usage_so_far(self) -> Usage | None:
+        """See StreamDecoder."""
         return None
 
 

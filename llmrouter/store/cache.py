@@ -55,6 +55,7 @@ class Write(NamedTuple):
 
     @property
     def kept_s(self) -> float | None:
+        """Seconds until the value is of no use even as a stale one; None: for ever."""
         return None if self.ttl_s is None else self.ttl_s + self.stale_s
 
     def packed(self) -> bytes:

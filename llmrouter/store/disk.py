@@ -53,21 +53,25 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # the base class has no 
     """Text keys and bytes values, stored in the database itself; anything else is refused on the way in and out."""
 
     def put(self, key: object) -> tuple[str, bool]:
+        """Return a key as it is stored, and that it is stored as it is. Raises TypeError for what is no text."""
         if type(key) is not str:
             raise TypeError(f"a cache key is text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
+        """Return a key as it was given. Raises ForeignEntryError for one that is no text."""
         if not raw or type(key) is not str:
             raise ForeignEntryError("a cache key that is not text")
         return key
 
     def store(self, value: object, read: bool, key: object = core.UNKNOWN) -> tuple[int, int, None, memoryview]:  # noqa: ARG002 - diskcache's signature
+        """Return the columns of a value. Raises TypeError for what is no bytes."""
         if read or type(value) is not bytes:
             raise TypeError(f"a cached value is bytes, not {type(value).__name__}")
         return 0, core.MODE_RAW, None, memoryview(value)
 
     def fetch(self, mode: object, filename: object, value: object, read: bool) -> bytes:
+        """Return a value from its columns. Raises ForeignEntryError for one that `store` did not write."""
         if read or mode != core.MODE_RAW or filename is not None or type(value) is not bytes:
             raise ForeignEntryError("a cached value that is not plain bytes")
         return value

@@ -89,9 +89,17 @@ class Backend(Protocol):
 
     name: str  # for warnings
 
-    def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T: ...
-    def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T: ...
-    def close(self) -> None: ...
+    def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
+        """See SharedState."""
+        ...
+
+    def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
+        """See SharedState."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; using the backend again opens them again."""
+        ...
 
 
 class BackedState:
