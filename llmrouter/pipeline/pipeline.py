@@ -27,7 +27,7 @@ from llmrouter.pipeline.guard import Guard
 from llmrouter.pipeline.observer import Ended, Observer, Operation, Recorder, outcome_of
 from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
-from llmrouter.pipeline.settle import Books, judge, respond
+from llmrouter.pipeline.settle import Books, judge
 from llmrouter.pipeline.traffic import Traffic
 from llmrouter.policy.leases import POLL_S, Lease
 from llmrouter.store import codec
@@ -242,17 +242,32 @@ class Pipeline:
             return None
         return Answer(completion, parsed, completion.usage or Usage(estimated=True), 0.0)
 
-    def response(self, walk: Walk[Prepared], prepared: Prepared, answer: Answer) -> Response[Any]:
-        """Return the Response of an answer that this call asked for itself."""
-        return respond(
-            walk.call,
-            prepared,
-            answer.completion,
+    @staticmethod
+    def response(
+        walk: Walk[Prepared], prepared: Prepared, answer: Answer, *, cached: bool = False, stale: bool = False
+    ) -> Response[Any]:
+        """Return the Response of a call that got `answer` from `prepared`'s rung; `cached`: at no cost of its own."""
+        completion = answer.completion
+        return Response(
+            content=completion.message.text,
+            message=completion.message,
+            finish_reason=completion.finish_reason,
+            provider_finish_reason=completion.provider_finish_reason,
+            model=completion.model,
+            target=prepared.rung.target,
+            route=walk.call.plan.name,
             usage=answer.usage,
-            cost_usd=answer.cost_usd,
+            cost_usd=0.0 if cached else answer.cost_usd,
+            latency_s=time.monotonic() - walk.started,
             parsed=answer.parsed,
-            started=walk.started,
-            attempts=walk.attempts,
+            reasoning=completion.reasoning,
+            cached=cached,
+            stale=stale,
+            attempts=tuple(walk.attempts),
+            request_id=completion.request_id,
+            logprobs=completion.logprobs,
+            trimmed=prepared.trim,
+            raw=completion.raw,
         )
 
     def replayed(
@@ -261,18 +276,7 @@ class Pipeline:
         """Return the Response of an answer that cost nothing; `reason` says where it came from, as in Attempt."""
         target = prepared.rung.target
         walk.attempts.append(Attempt(target, "cached", reason=reason, usage=answer.usage, cost_nano=0))
-        return respond(
-            walk.call,
-            prepared,
-            answer.completion,
-            usage=answer.usage,
-            cost_usd=0.0,
-            parsed=answer.parsed,
-            started=walk.started,
-            attempts=walk.attempts,
-            cached=True,
-            stale=reason == "stale",
-        )
+        return self.response(walk, prepared, answer, cached=True, stale=reason == "stale")
 
     async def close(self) -> None:
         """Close the clients and write what was learned."""

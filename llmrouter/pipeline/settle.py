@@ -1,8 +1,7 @@
-"""The end of the corridor: judge an answer, price it, learn from it, and make the Response."""
+"""The end of the corridor: judge an answer, price it, and learn from it."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from llmrouter import forks
@@ -17,7 +16,7 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Prepared, Ready
-from llmrouter.types import Attempt, Completion, Response, Usage
+from llmrouter.types import Completion, Usage
 
 if TYPE_CHECKING:
     from llmrouter.tokens.counter import TokenCounter
@@ -103,40 +102,3 @@ class Books:
 def usd_of(nano: int | None) -> float | None:
     """Return nano-USD as USD; None stays None."""
     return None if nano is None else nano / 1e9
-
-
-def respond(
-    call: Call,
-    prepared: Prepared,
-    completion: Completion,
-    *,
-    usage: Usage,
-    cost_usd: float | None,
-    parsed: Any,
-    started: float,
-    attempts: list[Attempt],
-    cached: bool = False,
-    stale: bool = False,
-) -> Response[Any]:
-    """Return the Response of a call that got `completion` from `prepared`'s rung."""
-    return Response(
-        content=completion.message.text,
-        message=completion.message,
-        finish_reason=completion.finish_reason,
-        provider_finish_reason=completion.provider_finish_reason,
-        model=completion.model,
-        target=prepared.rung.target,
-        route=call.plan.name,
-        usage=usage,
-        cost_usd=cost_usd,
-        latency_s=time.monotonic() - started,
-        parsed=parsed,
-        reasoning=completion.reasoning,
-        cached=cached,
-        stale=stale,
-        attempts=tuple(attempts),
-        request_id=completion.request_id,
-        logprobs=completion.logprobs,
-        trimmed=prepared.trim,
-        raw=completion.raw,
-    )
