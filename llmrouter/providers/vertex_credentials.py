@@ -38,6 +38,7 @@ class DefaultCredentials(Credentials):
                 self._found, _ = google.auth.default(scopes=_SCOPES, request=ours)
             self._found.refresh(ours)
         self.token, self.expiry = self._found.token, self._found.expiry
+        # Where the base class keeps it, which has no way to set it; a test that it is told fails if this moves.
         self._quota_project_id = getattr(self._found, "quota_project_id", None)
 
 

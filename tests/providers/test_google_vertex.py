@@ -177,6 +177,17 @@ def test_googles_default_credentials_are_found(
     assert len(tokens.requests) == 1
 
 
+def test_the_project_that_credentials_are_billed_to_is_told(
+    face: Face, connect: Connect, fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tokens = fault_server(json_reply({"access_token": "a-fresh-token", "expires_in": 3600, "token_type": "Bearer"}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(_service_account(tmp_path, f"{tokens.url}/token")))
+    monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "billed-project")
+    server = fault_server(GOOGLE.reply("Hello there."))
+    face.run(connect(made(server.url, token=None)).send, asked("gemini-3.8-flash"))
+    assert server.requests[0].headers["x-goog-user-project"] == "billed-project"
+
+
 def test_credentials_that_are_refused_are_an_authentication_error(
     face: Face, connect: Connect, fault_server: FaultServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_nothing_is_stored_when_one_value_cannot_be(database: Database) -> None:
     with pytest.raises(Exception, match="type"):
         database.put_all({"key": (b"x", None), "bad": (object(), None)})  # type: ignore[dict-item]  # what must not get in
     assert len(database) == 0
+
+
+def test_a_setting_is_not_waited_for_as_long_as_diskcache_would(tmp_path: Path) -> None:
+    with Database(str(tmp_path), size_limit=2**20, timeout=0.1) as database:
+        holder = sqlite3.connect(tmp_path / "cache.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            database.reset("size_limit", 2**21)
+        assert time.monotonic() - started < 20  # the original repeats for 60 seconds
+        holder.close()
