@@ -111,7 +111,7 @@ def test_the_tiles_show_the_ledgers_numbers(tab: Tab, page: Page, chosen: str) -
     assert tile(tab, "errors") == f"{100 * total.failed_calls / total.calls:.1f} %"
     assert tile(tab, "latency") == f"{total.p50_s:.2f} s"
     assert tab.inner_text("#tile-latency small") == f"p95 {total.p95_s:.2f} s"
-    assert tab.inner_text("#tile-spend small") == f"and {total.unpriced} of unknown price"
+    assert tab.inner_text("#tile-spend small") == f"and {total.unpriced} unpriced"
 
 
 @pytest.mark.parametrize("by", ["route", "model"])

@@ -25,6 +25,7 @@ function h(tag, name, ...children) {
 // ---------------------------------------------------------------------------------------------- words for numbers
 
 const count = (number) => number.toLocaleString("en-US");
+const plural = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 const short = (number) => Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 }).format(number);
 const share = (number) => (number === null ? "–" : `${(100 * number).toFixed(1)} %`);
 const seconds = (number) => (number === null ? "–" : number < 10 ? `${number.toFixed(2)} s` : `${number.toFixed(1)} s`);
@@ -34,6 +35,7 @@ function money(usd) {
   const digits = Math.abs(usd) >= 1 ? 2 : Math.abs(usd) >= 0.001 ? 4 : 6;
   return `${usd < 0 ? "-" : ""}$${Math.abs(usd).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }
+const given = (usd) => money(usd).replace(/(\.\d\d\d*?)0+$/, "$1"); // as somebody wrote it: $0.90, not $0.9000
 function tick(usd, step) { // as many digits as the step of the axis needs, at least cents
   let digits = step >= 1 ? 0 : 2;
   while (digits < 9 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
@@ -59,10 +61,10 @@ function tile(name, number, note, bad) {
 function tiles(total) {
   const input = total.input_tokens, output = total.output_tokens;
   at("tiles").replaceChildren(
-    tile("Spend", money(total.cost_usd), total.unpriced ? `and ${count(total.unpriced)} of unknown price` : `${count(total.attempts)} requests`),
-    tile("Calls", count(total.calls), `${count(total.absorbed)} failures absorbed`),
+    tile("Spend", money(total.cost_usd), total.unpriced ? `and ${count(total.unpriced)} unpriced` : plural(total.attempts, "request")),
+    tile("Calls", count(total.calls), `${plural(total.absorbed, "failure")} absorbed`),
     tile("Cache hits", share(total.hit_rate), `saved ${money(total.cache_saved_usd)}`),
-    tile("Errors", share(total.error_rate), `${count(total.failed_calls)} calls failed`, total.failed_calls > 0),
+    tile("Errors", share(total.error_rate), `${plural(total.failed_calls, "call")} failed`, total.failed_calls > 0),
     tile("Latency", seconds(total.p50_s), `p95 ${seconds(total.p95_s)}`),
     tile("Tokens", short(input + output), `${short(input)} in, ${short(output)} out`),
   );
@@ -104,10 +106,10 @@ function spending(limits) {
     if (limit.reserved_usd > 0) notes.push(`${money(limit.reserved_usd)} reserved by calls under way`);
     notes.push(limit.resets_at === null ? "never resets" : `resets ${new Date(limit.resets_at * 1000).toISOString().slice(0, 16).replace("T", " ")}`);
     const name = limit.scope === "all" ? "all routes" : limit.scope.replace(":", " ");
-    const text = `${money(limit.spent_usd)} of ${money(limit.limit_usd)} ${limit.per === "total" ? "in total" : `a ${limit.per}`}`;
+    const text = `${money(limit.spent_usd)} of ${given(limit.limit_usd)} ${limit.per === "total" ? "in total" : `a ${limit.per}`}`;
     return fill(name, text, notes.join(", "), [limit.spent_usd / most, limit.reserved_usd / most]);
   });
-  at("spending").replaceChildren(...(lines.length ? lines : [none("The file sets none. `spend_limit: {usd: 5, per: day}` on a route keeps it from spending more.")]));
+  at("spending").replaceChildren(...(lines.length ? lines : [none("The file sets none. “spend_limit: {usd: 5, per: day}” on a route keeps it from spending more.")]));
 }
 
 function breakers(states) {
@@ -116,7 +118,7 @@ function breakers(states) {
     element.title = state.text;
     return element;
   });
-  const note = none("These are this page's own. With `state:` in the file, programs share their breakers, and they show here.");
+  const note = none("These are this page's own. With “state” in the file, programs share their breakers, and they show here.");
   at("breakers").replaceChildren(...(lines.length ? [...lines, note] : [none("The file has no routes yet.")]));
 }
 
@@ -171,7 +173,7 @@ function chart(id, time, parts, word, bars, mark = word) {
   const font = "12px system-ui, sans-serif";
   const plot = new uPlot({
     width: box.clientWidth, height: box.clientHeight, series: [{}, ...series], legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0], // the last label is as wide as two of it
     scales: { x: { time: false, range: () => [-0.6, n - 0.4] }, y: { range: (_, low, high) => [0, (high || 1) * 1.08] } },
     axes: [
       { stroke: text, font, grid: { show: false }, ticks: { show: false }, size: 26, values: (_, ticks) => ticks.map((tick) => when(time.starts[tick] || 0, time.step).replace("week of ", "")),
