@@ -247,13 +247,13 @@ def _services(loaded: Loaded, *, offline: bool) -> Iterator[Finding]:
 
     ledger, state = loaded.config.ledger, loaded.config.state
     urls = {"ledger": ledger and ledger.url, "state": state and state.url}
-    told = {area: url.reveal() for area, url in urls.items() if url and "://" in url.reveal()}
-    found = probe_all({} if offline else {area: partial(probe, url) for area, url in told.items()})
+    addresses = {area: url.reveal() for area, url in urls.items() if url and "://" in url.reveal()}
+    found = probe_all({} if offline else {area: partial(probe, url) for area, url in addresses.items()})
     for area, probed in found.items():
         advice = f"{area}: start the database, or correct `{area}: {{ url }}` in the file"
         fine = probed.failed is None
-        said = f"{probed.place} listens" if fine else str(probed.failed)
-        yield Finding(area, "url", _state(fine), said, None if fine else advice)
+        verdict = f"{probed.place} listens" if fine else str(probed.failed)
+        yield Finding(area, "url", _state(fine), verdict, None if fine else advice)
 
 
 def _path(area: str, path: Path, *, is_folder: bool) -> Finding:

@@ -41,36 +41,36 @@ def usage(
     with reported(verbose=verbose), opened(routes) as router:
         if as_json and as_csv:
             raise InvalidRequestError("choose one of --json and --csv")
-        told = router.usage(since, until, by, route=route)
+        report = router.usage(since, until, by, route=route)
         if as_json:
-            write(told.to_json() + "\n")
+            write(report.to_json() + "\n")
         elif as_csv:
-            write(told.to_csv())
-        elif plot and told.rows:
-            _plot(told)
+            write(report.to_csv())
+        elif plot and report.rows:
+            _plot(report)
         else:
-            _table(told)
-        if not told.rows:
+            _table(report)
+        if not report.rows:
             tell("nothing was recorded in that time")
 
 
-def _table(told: UsageReport) -> None:
-    header, *rows = told.table
+def _table(report: UsageReport) -> None:
+    header, *rows = report.table
     write_table(header, rows, frozenset(header[1:]))
-    for note in told.notes:
+    for note in report.notes:
         tell(note)
 
 
-def _plot(told: UsageReport) -> None:
+def _plot(report: UsageReport) -> None:
     """Draw the cost of each group; where nothing cost anything, its calls."""
     from llmrouter.cli.plot import Bar, drawn
     from llmrouter.units import show_usd
 
-    if told.total.cost_nano:
-        bars = [Bar(row.key, row.cost_nano, show_usd(row.cost_usd)) for row in told.rows]
+    if report.total.cost_nano:
+        bars = [Bar(row.key, row.cost_nano, show_usd(row.cost_usd)) for row in report.rows]
     else:
-        bars = [Bar(row.key, row.calls, f"{row.calls:,}") for row in told.rows]
-    title = f"{'cost' if told.total.cost_nano else 'calls'} by {told.by}"
+        bars = [Bar(row.key, row.calls, f"{row.calls:,}") for row in report.rows]
+    title = f"{'cost' if report.total.cost_nano else 'calls'} by {report.by}"
     write(drawn(title, bars, "0", max(bars, key=lambda bar: bar.size).text))
-    for note in told.notes:
+    for note in report.notes:
         tell(note)
