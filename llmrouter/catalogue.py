@@ -174,6 +174,7 @@ def _input_price(info: ModelInfo) -> Decimal:
 
 
 def _blend(info: ModelInfo) -> Decimal:
+    """Return what models are compared by: the price of three input tokens and one output token."""
     return 3 * info.price.input + info.price.output if info.price is not None else Decimal("Infinity")
 
 

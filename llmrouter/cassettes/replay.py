@@ -35,17 +35,17 @@ class Replay:
     def __init__(self, recorded: Mapping[str, Any], fault: Fault | None, *, realtime: bool, read_s: float | None):
         self._recorded, self._fault, self._realtime, self._read_s = recorded, fault, realtime, read_s
         self._timing: Mapping[str, Any] = recorded.get("timing") or {}
-        self._steps = self._planned()
+        self._steps = self._plan()
 
     def response(self) -> httpx2.Response:
         """Return the response for a blocking client. Raises what was recorded in a response's place."""
         self.wait(self._first_s())
-        return self._made()
+        return self._response()
 
     async def aresponse(self) -> httpx2.Response:
         """Return the response for an asynchronous client. Raises what was recorded in a response's place."""
         await self.await_(self._first_s())
-        return self._made()
+        return self._response()
 
     def wait(self, seconds: float) -> None:
         """Let time pass. Raises ReadTimeout where the request's limit, or this thread's deadline, comes first."""
@@ -68,7 +68,7 @@ class Replay:
     def _first_s(self) -> float:
         return self._timing.get("first_ms", 0) / 1000 if self._realtime else 0.0
 
-    def _made(self) -> httpx2.Response:
+    def _response(self) -> httpx2.Response:
         status = self._recorded["status"]
         if status["code"] == NO_RESPONSE:
             raise failure(status["message"])
@@ -76,7 +76,7 @@ class Replay:
         reason = {"reason_phrase": status["message"].encode("ascii", "replace")} if status["message"] else {}
         return httpx2.Response(status["code"], headers=headers, stream=_Played(self, self._steps), extensions=reason)
 
-    def _planned(self) -> list[Step]:
+    def _plan(self) -> list[Step]:
         """Return the steps of the body, as recorded, then as the fault changes them."""
         body: bytes = self._recorded["body"]["string"] or b""
         sizes, delays = _pieces(self._timing, len(body))
@@ -131,15 +131,15 @@ class _Played(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for step in self._steps:
             self._replay.wait(step.seconds)
-            yield _came(step)
+            yield _content(step)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for step in self._steps:
             await self._replay.await_(step.seconds)
-            yield _came(step)
+            yield _content(step)
 
 
-def _came(step: Step) -> bytes:
+def _content(step: Step) -> bytes:
     if isinstance(step.what, bytes):
         return step.what
     raise step.what

@@ -88,7 +88,7 @@ def load(
         folder=path.parent if path else FilePath(),
     )
     config, findings = _validated(data, surroundings)
-    findings = list(_new([*across(data, surroundings), *findings], substitution.findings, document))
+    findings = list(_root_causes([*across(data, surroundings), *findings], substitution.findings, document))
     problems = [*document.findings, *((document.place(f.path, at_key=f.at_key), f) for f in findings)]
     if config is None or problems:
         raise ConfigError(_report(problems, path))
@@ -182,7 +182,7 @@ def _written(path: Path, data: Any) -> Path:
     return path
 
 
-def _new(found: list[Finding], substituted: list[Finding], document: Document) -> Iterable[Finding]:
+def _root_causes(found: list[Finding], substituted: list[Finding], document: Document) -> Iterable[Finding]:
     """Return all findings but those that only follow from another one: an unset variable is no duration."""
     earlier = [*(one for _, one in document.findings), *substituted]
     known = [one.path for one in earlier if not one.at_key]

@@ -47,10 +47,12 @@ ReadyT = TypeVar("ReadyT", bound=Ready)
 
 
 class Walk(Generic[ReadyT]):
-    """A call on its way. `attempts` is what happened so far; `run` may be called again to go on after a broken stream.
+    """One call on its way down its chain: where it stands, how long it may take, and the `attempts` so far.
 
-    `prepare` makes a rung ready: fits and encodes what it is asked. Attempts that succeed are added by whoever makes
-    them, because a stream knows its usage only at its end.
+    `prepare` makes a rung ready: fits and encodes what it is asked. `guards` give leave for each attempt, `order` is
+    the order of the rungs (None: the file's), and `recorder` is told of attempts that are over. `run` may be called
+    again to go on after a broken stream. Attempts that succeed are added by whoever makes them, because a stream knows
+    its usage only at its end.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Walk(Generic[ReadyT]):
         self.rungs = call.plan.rungs if order is None else tuple(call.plan.rungs[index] for index in order)
         self._lacking = [lacking(call, rung) for rung in self.rungs]
         self._position = 0
-        self._wait_before_s = 0.0  # the attempt that is recorded next
+        self._wait_before_s = 0.0  # how long was waited before the attempt that is recorded next
         self._hedge = call.plan.hedge
         self._too_small: int | None = None  # a window that was too small for the prompt, in tokens
 
@@ -94,7 +96,7 @@ class Walk(Generic[ReadyT]):
         DeadlineExceededError when the call's time is over.
         """
         if all(self._lacking):
-            raise self._nowhere()
+            raise self._none_usable()
         while self._position < len(self.rungs):
             position, rung = self._position, self.rungs[self._position]
             reason = self._lacking[position] or self._outgrown(rung)
@@ -107,7 +109,7 @@ class Walk(Generic[ReadyT]):
                     self.failed(rung, error)
             self._position += 1
         self.spent_chain = True
-        raise self.spent()
+        raise self._spent()
 
     async def _ask(
         self,
@@ -164,6 +166,7 @@ class Walk(Generic[ReadyT]):
         return True
 
     def _rival(self, position: int) -> int | None:
+        """Return the place of the rung that may be asked beside the one at `position`; None: there is no other."""
         later = range(position + 1, len(self.rungs))
         return next((index for index in later if self._lacking[index] is None), None)
 
@@ -301,7 +304,7 @@ class Walk(Generic[ReadyT]):
             return None
         return f"its window of {rung.window} tokens is no larger than the one that was too small"
 
-    def _nowhere(self) -> LLMRouterError:
+    def _none_usable(self) -> LLMRouterError:
         """Return the error of a chain in which no rung can be asked at all."""
         rungs = self.rungs
         self.attempts = [
@@ -314,7 +317,7 @@ class Walk(Generic[ReadyT]):
             reasons += "; use an embedding model, such as openai/text-embedding-3-small or google/gemini-embedding-001"
         return UnsupportedError(f"no target of route {self.call.plan.name!r} can take this request: {reasons}")
 
-    def spent(self) -> LLMRouterError:
+    def _spent(self) -> LLMRouterError:
         """Return the error of a chain that has no rung left."""
         alone = len(self.call.plan.rungs) == 1 or isinstance(self.first_error, CacheMissError)
         if alone and self.first_error is not None:

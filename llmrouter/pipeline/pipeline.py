@@ -17,7 +17,6 @@ from llmrouter.errors import (
     DeadlineExceededError,
     LLMRouterError,
 )
-from llmrouter.pipeline import playback
 from llmrouter.pipeline.asking import Answer, Asking
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.chain import Walk
@@ -82,8 +81,7 @@ class Pipeline:
         ready = partial(prepare, call, counter=self.counter)
         if call.plan.hedge is not None:
             call.plan.hedge.called()
-        guards = () if playback.replaying() else self.guards  # nothing is asked, so nothing is learned
-        return Walk(self.runtime, call, ready, guards, self.traffic.order(call), recorder=self.recorder)
+        return Walk(self.runtime, call, ready, self.guards, self.traffic.order(call), recorder=self.recorder)
 
     def answered(self, walk: Walk[Any], response: Response[Any], operation: Operation = "chat") -> None:
         """Tell the observers of a call that has its answer."""

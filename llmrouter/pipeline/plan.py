@@ -74,8 +74,10 @@ class Hedge(Protocol):
 class RungPlan:
     """One place in a route's chain.
 
-    `unusable` says why no request can be sent (no key); `window` and `max_output` are the model's in tokens, None when
-    unknown; `capabilities` None when unknown; `price` None when unknown.
+    `unusable` says why no request can be sent (no key), None if it can. `schedule` is how often and how far apart it is
+    asked, `circuit` the target for the breaker, `pace` the limits that its requests count against. `key_prefix` begins
+    what the cache keys of its answers are hashed from. `window` and `max_output` are the model's in tokens; these two,
+    `capabilities` and `price` are None when unknown.
     """
 
     target: str

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llmrouter.pipeline.guard import Guard, Result, Settle
-from llmrouter.pipeline.guarding import BreakerGuard, LimitGuard
+from llmrouter.pipeline.guard import Guard
+from llmrouter.pipeline.target_guards import BreakerGuard, LatencyGuard, LimitGuard
 from llmrouter.policy.breaker import Breaker, BreakerState
 from llmrouter.policy.learned import Learned
 from llmrouter.policy.leases import Leases
@@ -19,32 +19,7 @@ from llmrouter.store.state import MemoryState
 if TYPE_CHECKING:
     from llmrouter.pipeline.call import Call
     from llmrouter.pipeline.plan import RoutePlan
-    from llmrouter.pipeline.rung import Ready
     from llmrouter.tokens.counter import TokenCounter
-
-
-class LatencyGuard:
-    """Refuses nobody: takes the time of each attempt, for `strategy: fastest`."""
-
-    def __init__(self, latencies: Latencies) -> None:
-        self._latencies = latencies
-
-    def admit(self, call: Call, prepared: Ready, now: float, *, last_resort: bool) -> Settle | None:
-        """See Guard."""
-        del last_resort
-        if call.plan.strategy != "fastest":
-            return None
-        target = prepared.rung.target
-
-        def settle(result: Result) -> None:
-            ended = time.monotonic()
-            if result.error is None:
-                seconds = result.latency_s if result.latency_s is not None else ended - now
-                self._latencies.answered(target, seconds, ended)
-            elif isinstance(result.error, Exception):
-                self._latencies.failed(target, ended - now, ended)
-
-        return settle
 
 
 class Traffic:

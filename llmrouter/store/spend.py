@@ -123,10 +123,10 @@ class SpendBook:
                 try:
                     return _transaction(self._file.connection(), action)
                 except (sqlite3.Error, OSError) as error:
-                    self._alone = self._without(error)
+                    self._alone = self._counting_alone(error)
             return _transaction(self._alone, action)
 
-    def _without(self, error: Exception) -> sqlite3.Connection:
+    def _counting_alone(self, error: Exception) -> sqlite3.Connection:
         """Warn, and return tallies in memory: for good, because what is counted here would be missing there."""
         fault, kept = fault_of(error), ""
         if fault is Fault.CORRUPT:

@@ -1,4 +1,4 @@
-"""The guards of targets: breakers and limits, asked before each attempt and told what came of it."""
+"""The guards of targets: breakers, limits and latencies, asked before each attempt and told what came of it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmrouter.pipeline.call import Call
     from llmrouter.pipeline.rung import Ready
     from llmrouter.policy.learned import Learned
+    from llmrouter.policy.select import Latencies
     from llmrouter.tokens.counter import TokenCounter
 
 USUAL_OUTPUT: Final = 1000  # tokens reserved for an answer that the caller does not bound; the rest is booked after it
@@ -111,3 +112,27 @@ class LimitGuard:
         prompt, bound = prepared.prompt_tokens(self._counter), prepared.output_bound()
         answer = USUAL_OUTPUT if bound is None or bound == prepared.rung.max_output else bound
         return max(prompt, min(prompt + answer, most))
+
+
+class LatencyGuard:
+    """Refuses nobody: takes the time of each attempt, for `strategy: fastest`."""
+
+    def __init__(self, latencies: Latencies) -> None:
+        self._latencies = latencies
+
+    def admit(self, call: Call, prepared: Ready, now: float, *, last_resort: bool) -> Settle | None:
+        """See Guard."""
+        del last_resort
+        if call.plan.strategy != "fastest":
+            return None
+        target = prepared.rung.target
+
+        def settle(result: Result) -> None:
+            ended = time.monotonic()
+            if result.error is None:
+                seconds = result.latency_s if result.latency_s is not None else ended - now
+                self._latencies.answered(target, seconds, ended)
+            elif isinstance(result.error, Exception):
+                self._latencies.failed(target, ended - now, ended)
+
+        return settle

@@ -13,8 +13,8 @@ import pytest
 
 from llmrouter import RateLimitError, ServerError
 from llmrouter.pipeline.call import Call
-from llmrouter.pipeline.guarding import BreakerGuard, LimitGuard
 from llmrouter.pipeline.rung import Ready
+from llmrouter.pipeline.target_guards import BreakerGuard, LimitGuard
 from llmrouter.policy.breaker import Breaker, BreakerSettings, Circuit
 from llmrouter.policy.learned import Learned
 from llmrouter.policy.limits import Limiter, Limits, Scope, Subject
