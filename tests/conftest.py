@@ -22,6 +22,7 @@ from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from loguru import logger
 
+import llmrouter
 from tests.isolation import is_cleared, only_loopback, threads_left
 from tests.servers.aimock import Aimock, find_aimock
 from tests.servers.faults import FaultServer, Script
@@ -39,6 +40,13 @@ set_hypothesis_home_dir(ROOT / ".hypothesis")
 
 FaultServers: TypeAlias = Callable[..., FaultServer]
 WireServers: TypeAlias = Callable[..., FaultServer]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_was_built() -> None:
+    """Where .ci/run asks for it, the package of the environment is tested and not the one beside the tests."""
+    if "LLMROUTER_REQUIRE_INSTALLED" in os.environ:
+        assert ROOT not in Path(llmrouter.__file__).parents, "the tests run on the checkout"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -95,7 +95,7 @@ def test_every_routes_file_is_right(tmp_path: Path, text: str) -> None:
     ("title", "ending"),
     [
         ("Quick start", ".venv/bin/llmrouter chat summarize -f examples/article.txt"),
-        ("Tests", ".venv/bin/python -m pytest -n auto"),
+        ("Tests", ".venv/bin/pytest -n auto"),
     ],
 )
 def test_one_line_does_it_all_from_a_bare_clone(title: str, ending: str) -> None:

@@ -56,7 +56,7 @@ def run(project: Path) -> Pytest:
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=150,
             check=False,
         )
 
@@ -160,6 +160,7 @@ def test_parametrized_tests_have_a_cassette_each(project: Path, record: Pytest) 
     assert "test_it-plain.yaml" in names
 
 
+@pytest.mark.timeout(320)  # two runs of three processes each
 def test_the_summary_counts_across_processes(project: Path, run: Pytest, record: Pytest) -> None:
     (project / "test_it.py").write_text(TEST + TEST.replace("test_it", "test_that"))
     assert "2 tests, 0 answers replayed, 2 recorded, 0 unused" in record("-n", "2").stdout
