@@ -1,4 +1,4 @@
-"""A disk cache, in a folder that the test may spoil."""
+"""A disk cache in a folder that the test may spoil, and a key of shared state that no other test uses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmrouter.store.cache import DiskCache
+from tests.store.state_records import fresh_key
 
 
 @pytest.fixture
@@ -20,3 +21,9 @@ def cache(directory: Path) -> Iterator[DiskCache]:
     cache = DiskCache(directory, 2**26)
     yield cache
     cache.close()
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that no other test uses."""
+    return fresh_key("test")
