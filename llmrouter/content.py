@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from llmrouter.errors import InvalidRequestError
+from llmrouter.frozen import quickly_made
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Text:
     """Text: a part of a message, and the event of a stream that carries the next piece of the answer."""

@@ -21,6 +21,7 @@ from llmrouter.content import (
     media_type_of as media_type_of,
 )
 from llmrouter.errors import InvalidRequestError
+from llmrouter.frozen import quickly_made
 from llmrouter.secret import Secret as Secret
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -95,6 +96,7 @@ class Private:
     data: Any
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation, the same for every provider.
@@ -163,6 +165,7 @@ class Params:
     extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)  # merged into the wire body as is
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one rung asks its provider: everything a codec needs to write the wire body, and nothing else."""
@@ -180,6 +183,7 @@ class Request:
 # ------------------------------------------------------------------------------------------------ answers
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer in disjoint buckets, the same on every provider.
@@ -210,6 +214,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What a codec makes of one provider's answer, before routing facts and prices are added.
@@ -229,6 +234,7 @@ class Completion:
     raw: Any = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One request to one target, or the reason why a rung was skipped.
@@ -268,6 +274,7 @@ class Trim:
 ParsedT = TypeVar("ParsedT", default=Any)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Response(Generic[ParsedT]):
     """The answer to one call, the same for every provider.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmrouter.errors import LLMRouterError, OutputInvalidError
+from llmrouter.frozen import quickly_made
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
@@ -21,6 +22,7 @@ from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S
 from llmrouter.types import Attempt, Completion, Message, Usage
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that stands: judged and priced. `cost_usd` None: the price is unknown."""

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from llmrouter.content import is_whole
 from llmrouter.errors import CacheMissError, InvalidRequestError
+from llmrouter.frozen import quickly_made
 from llmrouter.messages import normalize
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.options import Options
 from llmrouter.pipeline.plan import CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.types import (
+    EMPTY,
     Document,
     Image,
     Message,
@@ -29,6 +31,7 @@ from llmrouter.types import (
 _NO_OPTIONS: Final = Options()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the pipeline works on: the plan, the conversation and the options, checked and in our types."""
@@ -41,7 +44,7 @@ class Call:
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None
     needs: frozenset[str] = frozenset()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @property
     def cache(self) -> CachePolicy | None:
@@ -105,7 +108,7 @@ def make_call(plan: RoutePlan, messages: MessagesLike, given: Mapping[str, Any])
         tools=tools,
         tool_choice=tool_choice,
         needs=_needs(conversation, tools, schema),
-        overrides=_overrides(options) if given else {},
+        overrides=_overrides(options) if given else EMPTY,
     )
 
 

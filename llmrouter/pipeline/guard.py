@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.frozen import quickly_made
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.rung import Ready
 from llmrouter.types import Usage
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Result:
     """What an attempt came to.

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+from llmrouter.frozen import quickly_made
 from llmrouter.pipeline.call import Call
 from llmrouter.types import Attempt, Response
 
 Operation: TypeAlias = Literal["chat", "embeddings"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A call that is over.

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from loguru import logger
 
 from llmrouter.errors import LLMRouterError, StreamInterruptedError
+from llmrouter.frozen import quickly_made
 from llmrouter.pipeline.guard import Admission
 from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, End, Runtime
@@ -29,6 +30,7 @@ class Bound(NamedTuple):
     seconds: float
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Received:
     """A complete answer as it came: decoded, with the response's headers and the seconds that it took.

@@ -15,6 +15,7 @@ from llmrouter.errors import (
     RequestTimeoutError,
     UnsupportedError,
 )
+from llmrouter.frozen import quickly_made
 from llmrouter.history import for_origin
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
@@ -52,6 +53,7 @@ class Ready(Protocol):
         ...
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A rung that is ready to be asked.

@@ -23,6 +23,7 @@ from llmrouter.errors import (
     ServerError,
     StreamInterruptedError,
 )
+from llmrouter.frozen import quickly_made
 from llmrouter.policy.shared import Record, SharedState, Step, new_owner
 
 Phase: TypeAlias = Literal["closed", "open", "half_open"]
@@ -78,6 +79,7 @@ class BreakerState:
         return f"closed, {self.failures} failures" if self.failures else "closed"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Leave to send one request. Hand it to exactly one of `succeeded`, `failed` and `abandoned`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from llmrouter.errors import LLMRouterError, ProviderError
+from llmrouter.frozen import quickly_made
 from llmrouter.types import EMPTY, Completion, Delta, Request, Secret, Usage
 
 World: TypeAlias = Literal["sync", "async"]
@@ -44,6 +45,7 @@ class ProviderSettings:
         return f"no key: {way} in providers.{self.name}"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class WireTimeouts:
     """Limits of one request, in seconds, for the SDK's `timeout=`; the pipeline enforces the attempt's limit itself.
@@ -57,6 +59,7 @@ class WireTimeouts:
     pool: float | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class WireCall:
     """One request as a client sends it: `body` is the JSON body, stream flags included where the call streams."""
@@ -68,6 +71,7 @@ class WireCall:
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class WireReply:
     """A complete answer: the decoded JSON body and the response headers (lower-case names)."""

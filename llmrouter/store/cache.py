@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from loguru import logger
 
 from llmrouter import forks
+from llmrouter.frozen import quickly_made
 from llmrouter.store.faults import Fault, fault_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _OPEN_WAIT_S: Final = 1.0  # for another thread that is opening
 _LARGEST_VALUE: Final = 64 * 2**20
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A cached value: how old it is in seconds, and whether its time to live still runs (`fresh`)."""

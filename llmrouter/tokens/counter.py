@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from llmrouter import forks
+from llmrouter.frozen import quickly_made
 from llmrouter.tokens import encoding
 from llmrouter.tokens.factors import Factors
 from llmrouter.tokens.families import Family, family_of
@@ -37,6 +38,7 @@ _MOST_BYTES: Final = 4  # of a character in UTF-8
 _ENTRY_BYTES: Final = 150  # what a cache entry costs beside its text, roughly
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A count before and after the model's factor. `counted` is what `TokenCounter.learn` wants back."""
