@@ -47,8 +47,10 @@ def safe_tool_ids(
     An id that does not match `pattern` as a whole, or is longer than `max_length`, becomes a hash of itself: lower-case
     hexadecimal digits, `max_length` of them but at most 24, the same in every call so that prompt caches still hit.
     """
-    safe = re.compile(pattern)
     used = dict.fromkeys(_tool_ids(messages))
+    if not used:
+        return messages
+    safe = re.compile(pattern)
     unsafe = [given for given in used if len(given) > max_length or not safe.fullmatch(given)]
     if not unsafe:
         return messages

@@ -45,6 +45,8 @@ def text(value: Any) -> str:
 
 def count(value: Any) -> int:
     """Return `value` where it is a finite number that is not negative, else 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not value:
         return 0
-    return int(value) if math.isfinite(value) and value > 0 else 0
+    if type(value) is int:  # nearly always, and decided by one look
+        return max(0, value)
+    return int(value) if isinstance(value, float) and math.isfinite(value) and value > 0 else 0

@@ -14,7 +14,7 @@ import httpx2
 from llmrouter.cassettes.fault import Fault
 from llmrouter.cassettes.recording import NO_RESPONSE
 from llmrouter.pipeline.runtime import AsyncioRuntime, BlockingRuntime, drive
-from llmrouter.providers.bounds import bounded_until
+from llmrouter.providers.thread_bound import bound
 
 _EVENT: Final = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 _FOREVER_S: Final = 3600.0  # what a stall without any limit lasts
@@ -49,9 +49,8 @@ class Replay:
 
     def wait(self, seconds: float) -> None:
         """Let time pass. Raises ReadTimeout where the request's limit, or this thread's deadline, comes first."""
-        before = bounded_until(None)
-        bounded_until(before)
-        left = [limit for limit in (self._read_s, before and before - time.monotonic()) if limit is not None]
+        until = bound.until
+        left = [limit for limit in (self._read_s, until and until - time.monotonic()) if limit is not None]
         shortest = max(0.0, min(left, default=_FOREVER_S))
         if seconds > 0:
             drive(BlockingRuntime().sleep(min(seconds, shortest)))

@@ -120,6 +120,9 @@ class Asking:
         unless the call's deadline comes before. Raises DeadlineExceededError when that passes meanwhile.
         """
         playback.note(walk.call, rung)
+        plan, opened = walk.call.plan, self._connections.opened(rung.provider)
+        if opened is not None and plan.warmed:
+            return opened, within
         began = time.monotonic()
         try:
             client = await self._connections.client(rung.provider, within=walk.deadline.remaining_s(began))
@@ -127,9 +130,9 @@ class Asking:
             raise walk.late(f"while the SDK of {rung.provider.settings.name!r} was imported") from None
         now = time.monotonic()
         left_s = max(within / 2, within - (now - began))
-        if not walk.call.plan.warmed:  # only now: two imports at once would slow down the one that is needed first
-            walk.call.plan.warmed.append(True)
-            self._connections.warm(each.provider for each in walk.call.plan.rungs if each.unusable is None)
+        if not plan.warmed:  # only now: two imports at once would slow down the one that is needed first
+            plan.warmed.append(True)
+            self._connections.warm(each.provider for each in plan.rungs if each.unusable is None)
         return client, min(left_s, max(SHORTEST_ATTEMPT_S, walk.deadline.remaining_s(now)))
 
     async def _complete(

@@ -65,7 +65,7 @@ class Walk(Generic[ReadyT]):
         recorder: Recorder | None = None,
     ) -> None:
         self._runtime, self._prepare = runtime, prepare
-        self._guards = () if playback.replaying() else guards  # what others did to the targets is nothing to a replay
+        self._guards = () if playback.replaying() else tuple(guards)  # nothing is asked, so nothing is learned
         self._recorder, self._reporting = recorder, threading.Lock()
         self._id, self._reported = "", 0
         self.call = call
@@ -118,14 +118,14 @@ class Walk(Generic[ReadyT]):
         discard: Callable[[T], Coroutine[Any, Any, None]] | None,
     ) -> T:
         """Ask one rung; where the route hedges, the next one too when the first is slow."""
-        ready = self._made_ready(self.rungs[position])
-        rival = self._rival(position)
-        if rival is None or discard is None or self._hedge is None:
+        ready, hedge = self._made_ready(self.rungs[position]), self._hedge
+        rival = None if hedge is None else self._rival(position)
+        if hedge is None or rival is None or discard is None:
             return await self._asked(ready, ask)
         return await self._runtime.race(
             lambda: self._asked(ready, ask),
             lambda: self._ask_rival(rival, ask),
-            after_s=self._hedge.after_s,
+            after_s=hedge.after_s,
             discard=discard,
         )
 
@@ -297,7 +297,7 @@ class Walk(Generic[ReadyT]):
         return wait_s if wait_s + SHORTEST_ATTEMPT_S <= share_s else None
 
     def _rungs_left(self) -> int:
-        return sum(reason is None for reason in self._lacking[self._position :])
+        return self._lacking[self._position :].count(None)
 
     def _outgrown(self, rung: RungPlan) -> str | None:
         if self._too_small is None or rung.window is None or rung.window > self._too_small:

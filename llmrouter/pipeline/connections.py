@@ -8,13 +8,23 @@ import threading
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any, TypeAlias
+from typing import Any
 
 from llmrouter.pipeline.playback import connectable
 from llmrouter.pipeline.runtime import Runtime, loop_closed
 from llmrouter.providers.base import Client, Provider
 
-_Opening: TypeAlias = tuple[Provider, "Future[Client]"]  # the provider is kept so that its id stays its own
+
+class _Opening:
+    """A client that is being opened, or is open; the provider is kept so that its id stays its own."""
+
+    __slots__ = ("client", "future", "provider")
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.client: Client | None = None  # once it is open
+        self.future: Future[Client] = Future()
+        self.future.set_running_or_notify_cancel()
 
 
 class Connections:
@@ -29,44 +39,40 @@ class Connections:
         self.forget()
         _forgetful.add(self)
 
+    def opened(self, provider: Provider) -> Client | None:
+        """Return the client of `provider` for whoever runs now, None where it is not open yet."""
+        clients = self._clients.get(self._runtime.scope())
+        found = clients.get(id(provider)) if clients is not None else None
+        return None if found is None else found.client
+
     async def client(self, provider: Provider, *, within: float) -> Client:
         """Return the open client of `provider` for whoever runs now; the first caller has it opened.
 
         Raises TimeoutError after `within` seconds; it is being opened all the same, for the next caller.
         """
-        clients = self._clients.get(self._runtime.scope())
-        found = clients.get(id(provider)) if clients is not None else None
-        if found is not None and found[1].done():
-            return found[1].result()
         opening, first = self._claim(provider)
         if first:
-            self._start([(provider, opening)])
-        return await self._runtime.wait(opening, within=within)
+            self._start([opening])
+        return await self._runtime.wait(opening.future, within=within)
 
     def warm(self, providers: Iterable[Provider]) -> None:
         """Open in the background what is not open yet."""
-        cold = [(provider, *self._claim(provider)) for provider in providers if not self._is_claimed(provider)]
-        mine = [(provider, opening) for provider, opening, first in cold if first]
+        claims = [self._claim(provider) for provider in providers]
+        mine = [opening for opening, first in claims if first]
         if mine:
             self._start(mine)
 
-    def _is_claimed(self, provider: Provider) -> bool:
-        clients = self._clients.get(self._runtime.scope())
-        return clients is not None and id(provider) in clients
-
-    def _claim(self, provider: Provider) -> tuple[Future[Client], bool]:
-        """Return the future client of `provider`, and whether the caller is the one who has to open it."""
+    def _claim(self, provider: Provider) -> tuple[_Opening, bool]:
+        """Return the opening of `provider`, and whether the caller is the one who has to do it."""
         with self._lock:
             clients = self._clients.setdefault(self._runtime.scope(), {})
             found = clients.get(id(provider))
             if found is not None:
-                return found[1], False
-            opening: Future[Client] = Future()
-            opening.set_running_or_notify_cancel()
-            clients[id(provider)] = provider, opening
+                return found, False
+            opening = clients[id(provider)] = _Opening(provider)
             return opening, True
 
-    def _start(self, mine: list[tuple[Provider, Future[Client]]]) -> None:
+    def _start(self, mine: list[_Opening]) -> None:
         context = contextvars.copy_context()
         opener = threading.Thread(
             target=context.run, args=(self._open_all, mine), name="llmrouter-connect", daemon=True
@@ -76,18 +82,22 @@ class Connections:
         except RuntimeError:  # the interpreter is on its way out, or the system has no more threads
             self._open_all(mine)
 
-    def _open_all(self, mine: list[tuple[Provider, Future[Client]]]) -> None:
-        for provider, opening in mine:
-            self._open(provider, opening)
+    def _open_all(self, mine: list[_Opening]) -> None:
+        for opening in mine:
+            self._open(opening)
 
-    def _open(self, provider: Provider, opening: Future[Client]) -> None:
+    def _open(self, opening: _Opening) -> None:
+        provider = opening.provider
         try:
-            opening.set_result(connectable(provider).connect(self._runtime.world))
+            opening.client = connectable(provider).connect(self._runtime.world)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the client gets it
             with self._lock:  # the next caller tries anew
                 for clients in self._clients.values():
-                    clients.pop(id(provider), None)
-            opening.set_exception(error)
+                    if clients.get(id(provider)) is opening:
+                        del clients[id(provider)]
+            opening.future.set_exception(error)
+        else:
+            opening.future.set_result(opening.client)
 
     async def close(self) -> None:
         """Close the clients of the running scope; those of other, finished loops have nothing left to close."""
@@ -96,8 +106,8 @@ class Connections:
             clients = self._clients.pop(scope, {})
             for other in [other for other in self._clients if loop_closed(other)]:
                 del self._clients[other]
-        for _, opening in clients.values():
-            await self._runtime.close(await self._runtime.wait(opening, within=None))
+        for opening in clients.values():
+            await self._runtime.close(await self._runtime.wait(opening.future, within=None))
 
     def forget(self) -> None:
         """Drop every client without closing it: after a fork, the connections belong to the parent."""

@@ -93,9 +93,10 @@ class Prepared:
 
 def lacking(call: Call, rung: RungPlan) -> str | None:
     """Return why `rung` cannot take this call at all, or None."""
-    keyless = call.options.cache == "only" or playback.replaying()  # an answer that is kept needs no key
-    if rung.unusable is not None and not keyless:
-        return rung.unusable
+    if rung.unusable is not None:
+        keyless = call.options.cache == "only" or playback.replaying()  # an answer that is kept needs no key
+        if not keyless:
+            return rung.unusable
     if call.needs and rung.capabilities is not None:
         missing = call.needs - rung.capabilities
         if missing:
@@ -125,7 +126,7 @@ def _fitted(
     bounds = [bound for bound in (call.plan.budget.input, call.options.max_context_tokens) if bound is not None]
     if not bounds:
         return call.messages, None, None
-    if not counter.factors.due(rung.target) and counter.surely_within(
+    if not counter.wants(rung.target) and counter.surely_within(
         rung.target, call.messages, call.tools, call.schema, min(bounds)
     ):
         return call.messages, None, None

@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from llmrouter.pipeline import playback
 from llmrouter.providers.base import World
+from llmrouter.providers.thread_bound import Interrupt, bound
 
 T = TypeVar("T")
 
@@ -121,9 +122,7 @@ class BlockingRuntime:
 
     async def sleep(self, seconds: float) -> None:
         """See Runtime."""
-        from llmrouter.providers.bounds import interrupt_of_thread
-
-        seconds, interrupt = playback.paced(seconds), interrupt_of_thread()
+        seconds, interrupt = playback.paced(seconds), bound.interrupt
         if interrupt is None:
             time.sleep(seconds)
         elif interrupt.asked.wait(seconds):
@@ -131,18 +130,15 @@ class BlockingRuntime:
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         """See Runtime."""
-        from llmrouter.providers.bounds import bounded_until, interrupt_of_thread
-
-        before = bounded_until(None if within is None else time.monotonic() + within)
+        before, bound.until = bound.until, None if within is None else time.monotonic() + within
         try:
             return fn(*args)
         except Exception:
-            interrupt = interrupt_of_thread()
-            if interrupt is not None and interrupt.asked.is_set():
+            if bound.interrupt is not None and bound.interrupt.asked.is_set():
                 raise InterruptedCallError from None
             raise
         finally:
-            bounded_until(before)
+            bound.until = before
 
     async def next(self, stream: Any, *, within: float | None) -> Any:
         """See Runtime."""
@@ -158,9 +154,7 @@ class BlockingRuntime:
 
     async def wait(self, future: Future[T], *, within: float | None) -> T:
         """See Runtime."""
-        from llmrouter.providers.bounds import interrupt_of_thread
-
-        interrupt = interrupt_of_thread()
+        interrupt = bound.interrupt
         if interrupt is not None:  # only in a race, and nothing wakes a future's waiter but the future
             until = math.inf if within is None else time.monotonic() + within
             while not future.done() and (left_s := until - time.monotonic()) > 0:
@@ -216,8 +210,6 @@ class _Runner(Generic[T]):
     """A coroutine of the blocking world, driven in a thread of its own that can be cut short."""
 
     def __init__(self, racer: Racer[T]) -> None:
-        from llmrouter.providers.bounds import Interrupt
-
         self.future: Future[T] = Future()
         self.taken = self._discarded = False
         self._racer, self._interrupt = racer, Interrupt()
@@ -226,9 +218,7 @@ class _Runner(Generic[T]):
         self._thread.start()
 
     def _run(self) -> None:
-        from llmrouter.providers.bounds import interruptible
-
-        interruptible(self._interrupt)
+        bound.interrupt = self._interrupt
         try:
             self.future.set_result(drive(self._racer()))
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the race

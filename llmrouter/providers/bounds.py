@@ -2,8 +2,8 @@
 
 httpx's timeouts are per operation: a server that sends one byte a second is never late, and nothing can interrupt a
 blocked read from outside. So every read, write and connect of our network backend is clipped to the deadline of the
-call that runs in this thread (`bounded_until`), and another thread may cut it short (`Interrupt`). In the asynchronous
-world the event loop cancels, and none of this is needed.
+call that runs in this thread, and another thread may cut it short (`thread_bound.py`). In the asynchronous world the
+event loop cancels, and none of this is needed.
 """
 
 from __future__ import annotations
@@ -21,66 +21,22 @@ from typing import Any, TypeVar
 
 import httpcore2
 
+from llmrouter.providers.thread_bound import Interrupt, bound
+
 T = TypeVar("T")
 
 _WRITE_SLICE = 64 * 1024  # bytes handed to the socket between two looks at the clock
 
 
-class Interrupt:
-    """Cuts short what one thread is blocked in, from another thread."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self._wake: Callable[[], object] | None = None
-
-    def ask(self) -> None:
-        """Make the thread's current network operation, and every later one, fail at once."""
-        self.asked.set()
-        wake = self._wake
-        if wake is not None:
-            wake()
-
-    def enter(self, wake: Callable[[], object]) -> None:
-        """Note how to wake the thread up from what it is about to block in."""
-        self._wake = wake
-        if self.asked.is_set():
-            raise httpcore2.ReadError("interrupted")
-
-    def leave(self) -> None:
-        """Note that the thread is no longer blocked: its connection may serve somebody else next."""
-        self._wake = None
-
-
-class _Bound(threading.local):
-    """What bounds this thread's current call: a monotonic time, None for no end, and whoever may interrupt it."""
-
-    until: float | None = None
-    interrupt: Interrupt | None = None
-
-
-_bound = _Bound()
-
-
-def bounded_until(until: float | None) -> float | None:
-    """Set this thread's deadline (seconds on the monotonic clock, None for none); return the one before, to restore."""
-    before, _bound.until = _bound.until, until
-    return before
-
-
-def interruptible(interrupt: Interrupt | None) -> None:
-    """Let `interrupt` cut short what this thread does from now on; None lets nobody."""
-    _bound.interrupt = interrupt
-
-
-def interrupt_of_thread() -> Interrupt | None:
-    """Return who may cut short what this thread does, None if nobody."""
-    return _bound.interrupt
+def _enter(interrupt: Interrupt, wake: Callable[[], object]) -> None:
+    if not interrupt.enter(wake):
+        raise httpcore2.ReadError("interrupted")
 
 
 def _clip(timeout: float | None, late: type[Exception]) -> float | None:
-    if _bound.until is None:
+    if bound.until is None:
         return timeout
-    remaining = _bound.until - time.monotonic()
+    remaining = bound.until - time.monotonic()
     if remaining <= 0:
         raise late("the attempt's time is over")
     return remaining if timeout is None else min(timeout, remaining)
@@ -106,9 +62,9 @@ def _apart(work: Callable[[], T], limit: float | None, late: str, unwanted: Call
         except InvalidStateError:
             unwanted(found)
 
-    interrupt = _bound.interrupt
+    interrupt = bound.interrupt
     if interrupt is not None:
-        interrupt.enter(result.cancel)
+        _enter(interrupt, result.cancel)
     threading.Thread(target=run, name="llmrouter-socket", daemon=True).start()
     try:
         return result.result(limit)
@@ -133,10 +89,10 @@ class _BoundedStream(httpcore2.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
             self.write(b"", timeout)
-        limit, interrupt = _clip(timeout, httpcore2.ReadTimeout), _bound.interrupt
+        limit, interrupt = _clip(timeout, httpcore2.ReadTimeout), bound.interrupt
         if interrupt is None:
             return self._stream.read(max_bytes, limit)
-        interrupt.enter(self._shut_down)
+        _enter(interrupt, self._shut_down)
         try:
             return self._stream.read(max_bytes, limit)
         finally:
@@ -159,11 +115,11 @@ class _BoundedStream(httpcore2.NetworkStream):
             self._send(waiting[start : start + _WRITE_SLICE], _clip(timeout, httpcore2.WriteTimeout))
 
     def _send(self, piece: bytes, limit: float | None) -> None:
-        interrupt = _bound.interrupt
+        interrupt = bound.interrupt
         if interrupt is None:
             self._stream.write(piece, limit)
             return
-        interrupt.enter(self._shut_down)
+        _enter(interrupt, self._shut_down)
         try:
             self._stream.write(piece, limit)
         finally:
@@ -218,7 +174,7 @@ class BoundedBackend(httpcore2.NetworkBackend):
 
 def _opened(work: Callable[[], httpcore2.NetworkStream], limit: float | None) -> httpcore2.NetworkStream:
     """Return what `work` opens within `limit`. Nothing wakes a thread that connects: in a race it is left behind."""
-    if _bound.interrupt is None:
+    if bound.interrupt is None:
         return work()
     return _apart(work, limit, "no connection in time", lambda stream: stream.close())
 

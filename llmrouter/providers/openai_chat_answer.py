@@ -107,8 +107,10 @@ def tool_calls_of(message: Mapping[str, Any], answer_id: str) -> tuple[ToolCall,
     """Return the tool calls of a whole message; a call without an id gets a stable one."""
     wanted = message.get("tool_calls")
     if not wanted:
-        legacy = shape.mapping(message.get("function_call"))
-        wanted = [{"function": legacy}] if legacy.get("name") else []  # Snowflake fills in every field, this one blank
+        legacy = message.get("function_call")
+        if not legacy or not shape.mapping(legacy).get("name"):  # Snowflake fills in every field, this one blank
+            return ()
+        wanted = [{"function": legacy}]
     return tuple(_tool_call(call, index, answer_id) for index, call in enumerate(shape.mappings(wanted)))
 
 
@@ -138,9 +140,9 @@ def _private(
 ) -> tuple[Private, ...]:
     """Keep the message as it came where our own form would lose what the server wants back."""
     fields = [field for field in (*dialect.echoes, "extra_content") if message.get(field)]
-    thinks = not isinstance(message.get("content"), str | None)  # Mistral: thinking stands among the content
-    signed = "extra_content" in fields or any(  # Gemini's signatures
-        "extra_content" in call for call in shape.mappings(message.get("tool_calls"))
+    thinks = isinstance(message.get("content"), list)  # Mistral: thinking stands among the content
+    signed = "extra_content" in fields or (  # Gemini's signatures
+        bool(calls) and any("extra_content" in call for call in shape.mappings(message.get("tool_calls")))
     )
     if not (thinks or signed or (fields and (calls or "reasoning_details" in fields))):
         return ()
@@ -167,11 +169,11 @@ def wire_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _cache_read(usage: Mapping[str, Any], details: Mapping[str, Any]) -> int:
-    return (
-        shape.count(details.get("cached_tokens"))
-        or shape.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
-        or shape.count(usage.get("num_cached_tokens"))  # Mistral, often without details
-        or shape.count(usage.get("cached_tokens"))
+    return shape.count(
+        details.get("cached_tokens")
+        or usage.get("prompt_cache_hit_tokens")  # DeepSeek
+        or usage.get("num_cached_tokens")  # Mistral, often without details
+        or usage.get("cached_tokens")
     )
 
 

@@ -6,6 +6,7 @@ Everything here is data or a pure decision on a model's name, so that a codec as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 ReasoningStyle: TypeAlias = Literal["openai", "effort", "openrouter", "deepseek", "groq", "mistral"]
@@ -49,6 +50,7 @@ _LOW_TOKENS: Final = 4_096  # a thinking budget up to this is "low" effort
 _MEDIUM_TOKENS: Final = 16_384
 
 
+@lru_cache(maxsize=256)
 def is_openai_reasoning_model(model: str) -> bool:
     """Return whether `model` is one of OpenAI's that reason: the o series, and gpt-5 and later."""
     name = _bare(model)

@@ -33,6 +33,7 @@ _FILES: Final = ("cache.db", "cache.db-wal", "cache.db-shm")
 _ASIDE: Final = "cache.db.corrupt-"
 _REST_S: Final = 5.0  # after a failure that will not pass by itself, the disk is left alone for so long
 _WARN_EVERY_S: Final = 600.0
+_LOOK_EVERY_S: Final = 0.25  # at whether the file is still where it was: a look takes longer than reading an entry
 _OPEN_WAIT_S: Final = 1.0  # for another thread that is opening
 _LARGEST_VALUE: Final = 64 * 2**20
 
@@ -90,7 +91,7 @@ class _Opened:
     def in_place(self) -> bool:
         """Return whether the path still leads to the file we have open: SQLite would go on writing to a deleted one."""
         try:
-            found = os.stat(self.path)  # noqa: PTH116 - on the way of every call; pathlib doubles its cost
+            found = os.stat(self.path)  # noqa: PTH116 - on the way of calls; pathlib doubles its cost
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self.identity
@@ -110,6 +111,7 @@ class DiskCache:
         self._lock = forks.lock()  # guards opening
         self._opened: _Opened | None = None
         self._rest_until = 0.0
+        self._look_at = 0.0  # on the monotonic clock, as the one above
         self._warned: dict[Fault | str, float] = {}
         self._hits = self._misses = 0
 
@@ -191,10 +193,12 @@ class DiskCache:
 
     def _current(self) -> _Opened | None:
         """Return the open database, opening it if need be; None while the cache rests. Raises what opening raises."""
-        opened = self._opened
-        if opened is not None and opened.in_place():
+        opened, now = self._opened, time.monotonic()
+        if opened is not None and (now < self._look_at or opened.in_place()):
+            if now >= self._look_at:
+                self._look_at = now + _LOOK_EVERY_S
             return opened
-        if time.monotonic() < self._rest_until or not self._lock.acquire(timeout=_OPEN_WAIT_S):
+        if now < self._rest_until or not self._lock.acquire(timeout=_OPEN_WAIT_S):
             return None
         try:
             if self._opened is opened:  # else another thread was faster
@@ -244,6 +248,7 @@ class DiskCache:
 
     def _failed(self, error: Exception, opened: _Opened | None) -> None:
         fault = fault_of(error)
+        self._look_at = 0.0
         self._report(fault, error)
         if opened is not None:
             with suppress(Exception), opened.database.lock:

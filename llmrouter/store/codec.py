@@ -104,18 +104,15 @@ def _load_completion(data: dict[str, Any]) -> Completion:
 
 
 def _load_message(data: dict[str, Any]) -> Message:
-    content = data["content"]
+    content, calls, private = data["content"], _of(list, data["tool_calls"]), _of(list, data["private"])
     return Message(
         role=_one_of(_ROLES, data["role"]),
-        content=content if isinstance(content, str) else tuple(_load_part(part) for part in _of(list, content)),
-        tool_calls=tuple(
-            ToolCall(_of(str, call_id), _of(str, name), _of(str, arguments))
-            for call_id, name, arguments in _of(list, data["tool_calls"])
-        ),
+        content=content if isinstance(content, str) else tuple([_load_part(part) for part in _of(list, content)]),
+        tool_calls=tuple([ToolCall(*_texts(call, 3)) for call in calls]) if calls else (),
         tool_call_id=_optional(str, data["tool_call_id"]),
         name=_optional(str, data["name"]),
         is_error=_of(bool, data["is_error"]),
-        private=tuple(Private(_of(str, origin), value) for origin, value in _of(list, data["private"])),
+        private=tuple([Private(_of(str, origin), value) for origin, value in private]) if private else (),
     )
 
 
@@ -128,10 +125,13 @@ def _load_part(data: dict[str, Any]) -> Part:
 
 
 def _load_usage(data: dict[str, Any]) -> Usage:
+    counts, others = {name: data[name] for name in BUCKETS}, _of(list, data["others"])
+    if set(map(type, counts.values())) != {int}:  # exact: true is no int
+        raise TypeError(f"expected whole numbers, found {counts}")
     return Usage(
-        **{name: _of(int, data[name]) for name in BUCKETS},
+        **counts,
         estimated=_of(bool, data["estimated"]),
-        others=tuple((_of(str, model), _load_usage(_of(dict, other))) for model, other in _of(list, data["others"])),
+        others=tuple([(_of(str, model), _load_usage(_of(dict, other))) for model, other in others]) if others else (),
     )
 
 
@@ -139,6 +139,12 @@ def _of(kind: type[T], value: Any) -> T:
     if type(value) is not kind:  # exact: true is no int
         raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value
+
+
+def _texts(values: Any, number: int) -> list[str]:
+    if len(_of(list, values)) != number:
+        raise ValueError(f"expected {number} texts, found {values!r}")
+    return [_of(str, value) for value in values]
 
 
 def _optional(kind: type[T], value: Any) -> T | None:

@@ -125,6 +125,10 @@ class TokenCounter:
             most += _PER_MESSAGE + (len(text) if text.isascii() else _MOST_BYTES * len(text))
         return (most if family.exact else self.factors.estimate(target, most)) <= bound
 
+    def wants(self, target: str) -> bool:
+        """Whether to count even what surely fits, only to `learn` from it: not where counts are exact anyway."""
+        return not family_of(target).exact and self.factors.due(target)
+
     def learn(self, target: str, counted: int, reported: int) -> None:
         """Take in what the provider reported (`usage.input_tokens`) for a prompt measured as `counted`; O(1)."""
         self.factors.learn(target, counted, reported)

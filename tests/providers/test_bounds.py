@@ -12,6 +12,7 @@ import httpcore2
 import pytest
 
 from llmrouter.providers import bounds
+from llmrouter.providers.thread_bound import Interrupt, bound
 
 
 class Wire(httpcore2.NetworkStream):
@@ -69,10 +70,10 @@ def deaf() -> Iterator[int]:
 
 def interrupted(work: Callable[[], object]) -> tuple[float, BaseException | None]:
     """Do `work` in a thread that is interrupted after a moment; return the seconds it went on, and its error."""
-    interrupt, ended = bounds.Interrupt(), list[BaseException]()
+    interrupt, ended = Interrupt(), list[BaseException]()
 
     def run() -> None:
-        bounds.interruptible(interrupt)
+        bound.interrupt = interrupt
         try:
             work()
         except Exception as error:  # noqa: BLE001 - looked at below

@@ -19,7 +19,7 @@ from llmrouter.errors import (
     UnsupportedError,
 )
 from llmrouter.providers.base import ProviderSettings, WireCall, WireReply, WireTimeouts
-from llmrouter.providers.bounds import bounded_until
+from llmrouter.providers.thread_bound import bound
 from llmrouter.providers.vertex import VertexCodec, VertexProvider, provider
 from llmrouter.types import Image, Message, Params, Request, Secret, Usage
 from tests.conftest import FaultServers
@@ -210,12 +210,12 @@ def test_a_silent_token_server_is_given_up_on_with_the_calls_deadline(
     of = made("http://127.0.0.1:1", token=None)
     client: Any = of.connect("sync")
     began = time.monotonic()
-    before = bounded_until(began + 0.5)
+    bound.until = began + 0.5
     try:
         with pytest.raises(TransportError) as raised:
             client.send(asked(model))
     finally:
-        bounded_until(before)
+        bound.until = None
         client.close()
     assert time.monotonic() - began < 2.0
     assert isinstance(of.translate(raised.value), RequestTimeoutError)
