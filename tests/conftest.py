@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -94,8 +95,15 @@ def face(request: pytest.FixtureRequest) -> Iterator[Face]:
     assert not left, f"tasks left running: {'; '.join(left)}"
 
 
+@pytest.fixture(scope="session")
+def _imported_sdks() -> None:
+    """On a crowded machine the first import of an SDK takes seconds, which tests of promptness would count."""
+    for sdk in ("openai", "anthropic", "google.genai"):
+        import_module(sdk)
+
+
 @pytest.fixture
-def fault_server() -> Iterator[FaultServers]:
+def fault_server(_imported_sdks: None) -> Iterator[FaultServers]:
     """Open fault servers: `fault_server(script)`, `fault_server(script, tls=authority.server_context())`."""
     with ExitStack() as opened:
 

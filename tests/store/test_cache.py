@@ -183,13 +183,16 @@ def test_settings_planted_in_the_database_are_not_used(cache: DiskCache, directo
     connection.close()
 
 
-def test_threads_share_a_cache(cache: DiskCache) -> None:
+def test_threads_share_a_cache(directory: Path) -> None:
+    cache = DiskCache(directory, timeout=30)  # on a crowded machine eight writers may take turns for long
+
     def use(number: int) -> Entry | None:
         cache.set(f"{number}", str(number).encode(), 60)
         return cache.get(f"{number}")
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(use, range(200)))
+    cache.close()
     assert [entry.value for entry in found if entry] == [str(number).encode() for number in range(200)]
 
 
