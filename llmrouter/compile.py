@@ -45,6 +45,10 @@ from llmrouter.units import nano_usd
 DEADLINE_S: Final = 120.0
 _AD_HOC_KEPT: Final = 256  # routes made on the fly and remembered; a caller may build targets from user input
 
+# Hundreds of routes name a handful of targets.
+_key_of = lru_cache(maxsize=_AD_HOC_KEPT)(key_of)
+_key_prefix = lru_cache(maxsize=_AD_HOC_KEPT)(target_prefix)
+
 
 class Compiled:
     """One version of the file, compiled. Immutable but for the routes it makes on the fly for target strings.
@@ -175,12 +179,15 @@ class Compiled:
 
     def _pace(self, route_name: str, route: RouteConfig, settings: ProviderSettings) -> Scope:
         entry = self.loaded.config.providers.get(settings.name)
+        provider_limits, route_limits = _limits(None if entry is None else entry.limits), _limits(route.limits)
+        if provider_limits == route_limits == Limits():
+            return Scope()
         key = None if settings.api_key is None else settings.api_key.reveal()  # hashed: two keys have two allowances
         of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url, key)
         of_route = key_of("pace", "route", self._identity, route_name)
         return Scope.of(
-            Subject(f"provider {settings.name}", of_provider, _limits(None if entry is None else entry.limits)),
-            Subject(f"route {route_name}", of_route, _limits(route.limits)),
+            Subject(f"provider {settings.name}", of_provider, provider_limits),
+            Subject(f"route {route_name}", of_route, route_limits),
         )
 
     def _schema(self, name: str, route: RouteConfig) -> Schema | None:
@@ -212,7 +219,7 @@ class Compiled:
             params=_params(rung.params),
             timeouts=_timeouts(rung.timeouts),
             schedule=schedule(retry.attempts, retry.backoff, retry.initial, retry.max, retry.jitter),
-            key_prefix=target_prefix(settings.kind, settings.base_url, settings.api or "", model),
+            key_prefix=_key_prefix(settings.kind, settings.base_url, settings.api or "", model),
             bill=bill,
             price=bill.price,
             unusable=self.why_unusable(provider),
@@ -242,7 +249,7 @@ def _own_rung(written: Any, place: str, surroundings: Surroundings) -> RungConfi
 def _circuit(route: RouteConfig, target: str, settings: ProviderSettings) -> Circuit:
     """Return a target as the breaker sees it; the key names the endpoint, because all programs of a user share it."""
     model = target.partition("/")[2]
-    key = key_of("breaker", settings.kind, settings.base_url, settings.api, model)
+    key = _key_of("breaker", settings.kind, settings.base_url, settings.api, model)
     breaker = route.breaker
     chosen = None if breaker is None else BreakerSettings(breaker.failures, breaker.window, breaker.cooldown)
     return Circuit(target, key, None if settings.kind == "python" else chosen)
@@ -303,6 +310,7 @@ def _params(params: ParamsConfig) -> Params:
     )
 
 
+@lru_cache(maxsize=_AD_HOC_KEPT)
 def _timeouts(timeouts: TimeoutsConfig) -> Timeouts:
     given = {name: value for name, value in timeouts.model_dump().items() if value is not None}
     return Timeouts(**given, watched=bool(given.keys() & {"first_token", "idle"}))

@@ -20,7 +20,7 @@ class Section(BaseModel):
     def _nothing_is_not_written(cls, data: Any) -> Any:
         if data is None:
             return {}
-        if isinstance(data, Mapping):
+        if isinstance(data, Mapping) and None in data.values():
             known = {field.alias or name for name, field in cls.model_fields.items()}
             return {key: value for key, value in data.items() if value is not None or key not in known}
         return data

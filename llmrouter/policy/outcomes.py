@@ -60,7 +60,7 @@ class Actions:
     __slots__ = ("_chosen", "_table", "rejected")
 
     def __init__(self, on: Mapping[Any, Action] | None = None) -> None:
-        classes = provider_error_classes()
+        classes = provider_error_classes() if on else {}
         self._chosen = frozenset(classes[name] for name in on or {})
         chosen = {classes[name]: action for name, action in (on or {}).items()}
         self._table: Mapping[type[BaseException], Action] = {**DEFAULTS, **chosen}  # type: ignore[dict-item]  # wider key
