@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from llmrouter.cassettes.scrub import SHORTEST, leaks, secret_variables
+from llmrouter.cassettes.scrub import Scrubber, leaks, secret_variables
 from llmrouter.errors import LLMRouterError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _secrets(path: Path) -> Iterator[str]:
     text = path.read_text(encoding="utf-8", errors="replace")
     yield from dict.fromkeys(f"it looks as if a key is in it: {each}" for each in leaks(text))
     for name, value in secret_variables(os.environ):
-        if len(value) >= SHORTEST and value in text:
+        if Scrubber({name: value}).holds(text):
             yield f"the value of {name} is in it; revoke that key if this file has been published"
 
 

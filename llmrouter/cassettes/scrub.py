@@ -8,11 +8,13 @@ it is quoted, and for what looks like a key of a known provider.
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from llmrouter.cassettes.rewrite import Rule, rewritten
+from llmrouter.cassettes.written import any_way
 
 REDACTED: Final = "REDACTED"
 SHORTEST: Final = 8  # characters; shorter values occur in ordinary text by chance
@@ -52,6 +54,11 @@ _NAMES: Final = (
 )
 _JSON_FIELD: Final = re.compile(rf'("(?:{_NAMES})"\s*:\s*")((?:[^"\\]|\\.)+)(")', re.IGNORECASE)
 _FORM_FIELD: Final = re.compile(rf"((?:^|&)(?:{_NAMES})=)[^&\s]+", re.IGNORECASE)
+_RULES: Final[tuple[Rule, ...]] = (
+    (_JSON_FIELD, rf"\g<1>{REDACTED}\g<3>"),
+    (_FORM_FIELD, rf"\g<1>{REDACTED}"),
+    *_SHAPES,
+)
 
 
 class Scrubber:
@@ -80,6 +87,7 @@ class Scrubber:
                 self.learn(value)
                 for word in value.split():  # Bearer, Basic: the scheme is no secret
                     self.learn(word)
+                    self.learn(_password(word))
 
     def learn_url(self, url: str) -> None:
         """Learn the password and the query parameters of a URL, but for those that are kept."""
@@ -89,23 +97,31 @@ class Scrubber:
             if name not in _KEPT_PARAMETERS:
                 self.learn(value)
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What is replaced in every text, and by what, in this order."""
+        if not self._secrets:
+            return _RULES
+        self._search = self._search or any_way(self._secrets)
+        return ((self._search, REDACTED), *_RULES)
+
     def text(self, text: str) -> str:
         """Return `text` without secrets."""
-        if self._secrets:
-            self._search = self._search or _any_of(self._secrets)
-            text = self._search.sub(REDACTED, text)
-        text = _JSON_FIELD.sub(rf"\g<1>{REDACTED}\g<3>", text)
-        text = _FORM_FIELD.sub(rf"\g<1>{REDACTED}", text)
-        for shape, instead in _SHAPES:
-            text = shape.sub(instead, text)
+        for pattern, instead in self.rules:
+            text = pattern.sub(instead, text)
         return text
 
     def body(self, body: bytes) -> bytes:
         """Return a body without secrets; one that is no text is searched byte by byte."""
-        try:
-            return self.text(body.decode()).encode()
-        except UnicodeDecodeError:
-            return self.text(body.decode("latin-1")).encode("latin-1")
+        return b"".join(self.pieces([body]))
+
+    def pieces(self, pieces: Sequence[bytes], *more: Rule) -> list[bytes]:
+        """Return the pieces of a body, which is searched as a whole; what was replaced is all in one piece."""
+        return rewritten(pieces, (*self.rules, *more))
+
+    def holds(self, text: str) -> bool:
+        """Whether one of the secrets that were learned is in `text`, in whatever way it is written there."""
+        return bool(self._secrets) and self.rules[0][0].search(text) is not None
 
     def url(self, url: str) -> str:
         """Return a URL with a public host, its path, and the parameters that select a protocol."""
@@ -141,23 +157,12 @@ def secret_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, value) for name, value in environ.items() if _SECRET_VARIABLES.fullmatch(name))
 
 
-def _any_of(secrets: set[str]) -> re.Pattern[str]:
-    written = {way for secret in secrets for way in _ways(secret)}
-    return re.compile("|".join(re.escape(each) for each in sorted(written, key=len, reverse=True)))
-
-
-def _ways(secret: str) -> Iterable[str]:
-    """Give every way in which a secret may be written inside URLs and JSON, JSON inside JSON included."""
-    yield secret
-    bare = secret.encode("utf-8", "replace")  # what the environment holds need not be text
-    for quoted in (quote(bare, safe=""), quote(bare), quote_plus(bare)):
-        yield quoted
-        yield re.sub("%..", lambda found: found[0].lower(), quoted)
-    for ascii_only in (True, False):
-        once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
-        yield once
-        yield json.dumps(once, ensure_ascii=ascii_only)[1:-1]
-    yield base64.b64encode(bare).decode().rstrip("=")
+def _password(word: str) -> str:
+    """Return the password of Basic authentication, empty for what is none."""
+    try:
+        return base64.b64decode(word, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def leaks(text: str) -> list[str]:

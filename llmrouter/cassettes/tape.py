@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
-from itertools import accumulate, pairwise
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -26,6 +26,9 @@ _SIGN_IN: Final = frozenset(
      "169.254.169.254", "login.microsoftonline.com", "sts.amazonaws.com")
 )  # fmt: skip
 _STREAMS: Final = ("text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson")
+_LINES: Final = ("text/", "application/x-ndjson", "application/json")  # elsewhere \r\n is two bytes like any other
+_LINE_END: Final = (re.compile("\r\n"), "\n")  # YAML can show lines that end like this
+Taken: TypeAlias = tuple[float, list[Piece], str | None]  # seconds to the first byte, pieces, the failure in the end
 
 
 class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
@@ -156,33 +159,24 @@ class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
     def _scrubbed_response(self, response: dict[str, Any]) -> dict[str, Any]:
         self._scrubber.learn_headers(_pairs(response["headers"]))
         headers = self._scrubber.headers(_pairs(response["headers"]))
-        taken = response.pop("taken", None)
+        taken: Taken | None = response.pop("taken", None)
         body = (response.get("body") or {}).get("string") or b""
-        content = body if isinstance(body, bytes) else str(body).encode()
-        written = self._written(content)
-        found = {**response, "headers": headers, "body": {"string": written}}
+        pieces = [content for _, content in taken[1]] if taken else [body if isinstance(body, bytes) else body.encode()]
+        kind = headers.get("content-type", [""])[0]
+        written = self._scrubber.pieces(pieces, *([_LINE_END] if kind.startswith(_LINES) else []))
+        found = {**response, "headers": headers, "body": {"string": b"".join(written)}}
         if taken is not None:
-            stream = headers.get("content-type", [""])[0].startswith(_STREAMS)
-            found["timing"] = self._timing(content, written if stream else b"", *taken)
+            found["timing"] = _timing(written if kind.startswith(_STREAMS) else [], *taken)
         return found
 
-    def _written(self, body: bytes) -> bytes:
-        """Return a body as it is kept: scrubbed, and with the line ends that YAML can show."""
-        return self._scrubber.body(body).replace(b"\r\n", b"\n")
 
-    def _timing(
-        self, body: bytes, written: bytes, first_s: float, pieces: list[Piece], broken: str | None
-    ) -> dict[str, Any]:
-        """Return what is kept of an answer's course; its sizes are those of a stream's body as it is `written`."""
-        timing: dict[str, Any] = {"first_ms": round(first_s * 1000)}
-        if written:
-            ends = list(accumulate(len(content) for _, content in pieces))
-            if written != body:
-                ends = [min(len(self._written(body[:end])), len(written)) for end in ends[:-1]] + [len(written)]
-                ends = list(accumulate(ends, max))
-            timing["sizes"] = [end - start for start, end in pairwise([0, *ends])]
-            timing["delays_ms"] = [round(delay * 1000) for delay, _ in pieces]
-        return timing if broken is None else {**timing, "broken": broken}
+def _timing(written: list[bytes], first_s: float, pieces: list[Piece], broken: str | None) -> dict[str, Any]:
+    """Return what is kept of an answer's course; `written` is a stream as it is kept, piece by piece."""
+    timing: dict[str, Any] = {"first_ms": round(first_s * 1000)}
+    if any(written):
+        timing["sizes"] = [len(piece) for piece in written]
+        timing["delays_ms"] = [round(delay * 1000) for delay, _ in pieces]
+    return timing if broken is None else {**timing, "broken": broken}
 
 
 def same(asked_now: Any, recorded: Any) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import html
 import json
+import re
 import string
+import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +57,92 @@ def test_a_key_is_nowhere_in_the_file(key: str, tmp_path: Path) -> None:
     for written in (key, quote(key, safe=""), json.dumps(key)[1:-1]):
         assert written not in text
         assert written not in values
+
+
+def as_json_of_others(key: str) -> str:
+    """JSON as it is written by those who quote what need not be quoted."""
+    return re.sub(r"[^\w.~-]", lambda found: f"\\u{ord(found[0]):04X}", key)
+
+
+def json_in_json_in_json(key: str) -> str:
+    for _ in range(3):
+        key = json.dumps(key)[1:-1]
+    return key
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        html.escape,
+        as_json_of_others,
+        lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+        lambda key: quote(quote(key, safe=""), safe=""),
+        lambda key: re.sub("%..", lambda found: found[0].lower(), quote(key, safe="")),
+        json_in_json_in_json,
+    ],
+    ids=["html", "json with escapes", "json with slashes", "percent twice", "percent in small letters", "json in json"],
+)
+@given(key=keys)
+def test_a_key_is_found_in_whatever_way_it_is_quoted(written: Callable[[str], str], key: str) -> None:
+    assert Scrubber({"MY_API_KEY": key}).text(f"before {written(key)} after") == f"before {REDACTED} after"
+
+
+@given(key=keys, before=st.binary(max_size=5), after=st.binary(max_size=5))
+def test_a_key_is_found_in_base64_wherever_it_begins(key: str, before: bytes, after: bytes) -> None:
+    encoded = base64.b64encode(before + key.encode() + after).decode()
+    for text in (encoded, encoded.replace("+", "-").replace("/", "_")):
+        assert REDACTED in Scrubber({"MY_API_KEY": key}).text(text)
+
+
+def test_the_password_of_basic_authentication_is_not_recorded(fault_server: FaultServers) -> None:
+    server = fault_server(Reply(401, pieces=[f"wrong password: {CANARY}".encode()]))
+    with use_cassette(FILE, "once"), httpx2.Client(auth=("me", CANARY)) as client:
+        client.post(server.url)
+    assert "wrong password: REDACTED" in FILE.read_text()
+
+
+def test_a_key_of_several_lines_is_found_in_json() -> None:
+    key = "first-line-of-the-key\nsecond-line\n"
+    assert Scrubber({"PRIVATE_KEY": key}).text(json.dumps({"key": key.strip()})) == '{"key": "REDACTED"}'
+
+
+@given(text=st.text(), cuts=st.lists(st.integers(0, 200)))
+def test_a_body_in_pieces_is_scrubbed_as_a_whole(text: str, cuts: list[int]) -> None:
+    body = f"{text}{CANARY}\r\n{text}".encode()
+    ends = sorted(min(cut, len(body)) for cut in cuts)
+    pieces = [body[start:end] for start, end in pairwise([0, *ends, len(body)])]
+    scrubbed = Scrubber({"MY_API_KEY": CANARY}).pieces(pieces, (re.compile("\r\n"), "\n"))
+    assert len(scrubbed) == len(pieces)
+    assert b"".join(scrubbed) == Scrubber({"MY_API_KEY": CANARY}).body(body).replace(b"\r\n", b"\n")
+
+
+def test_only_the_piece_in_which_a_key_begins_changes() -> None:
+    pieces = [b"one ", b"two " + CANARY[:9].encode(), CANARY[9:].encode() + b" three", b" four"]
+    assert Scrubber({"MY_API_KEY": CANARY}).pieces(pieces) == [b"one ", b"two REDACTED", b" three", b" four"]
+
+
+def test_a_character_that_is_cut_in_two_is_kept() -> None:
+    pieces = [b"a\xc3", b"\xa4 ", CANARY.encode()]
+    assert b"".join(Scrubber({"MY_API_KEY": CANARY}).pieces(pieces)) == "aä REDACTED".encode()
+
+
+def test_the_time_to_scrub_a_stream_does_not_grow_with_its_pieces() -> None:
+    scrubber, body = Scrubber({"MY_API_KEY": CANARY}), f"data: {CANARY} and what follows it\r\n\r\n".encode() * 2000
+    took = {}
+    for size in (len(body), 40):
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        started = time.process_time()
+        scrubber.pieces(pieces)
+        took[size] = time.process_time() - started
+    assert took[40] < 20 * max(took[len(body)], 0.02)  # searching once for every piece takes a thousand times as long
+
+
+def test_the_bytes_of_a_binary_answer_are_not_taken_for_line_ends(fault_server: FaultServers) -> None:
+    body = b"\x00\x00\r\n\xff\r\n"
+    server = fault_server(Reply(headers={"content-type": "application/vnd.amazon.eventstream"}, pieces=[body]))
+    for mode in ("once", "none"):
+        with use_cassette(FILE, mode), httpx2.Client() as client:
+            assert client.post(server.url, json={}).content == body
 
 
 def _texts(value: Any) -> list[str]:
