@@ -6,6 +6,8 @@ was (`route`, `target`, the call's own parameters in `overrides`) and, for a str
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -60,17 +62,17 @@ class Shelf:
         interactions = [self._scrubber.everything(_interaction(*pair)) for pair in pairs]
         document = {"version": 1, "interactions": interactions}
         text = yaml.dump(document, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, _HEADER + text, 0o644)  # it is committed, and read by anybody
+        _write(Path(path), _HEADER + text)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the interactions of a file. Raises CassetteNotFoundError, or ConfigError for a file that is none."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CassetteNotFoundError from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _no_cassette(path, error) from None
     if not text.strip():
         raise CassetteNotFoundError
     try:
@@ -78,10 +80,16 @@ def read(path: Path) -> list[dict[str, Any]]:
         for each in found:
             request_of(each), _response(each)
     except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        problem = Problem(f"this is no cassette ({type(error).__name__}: {reason}); delete it and record it again")
-        raise ConfigError([Problem(problem.message, file=str(path))]) from None
+        raise _no_cassette(path, error) from None
     return found
+
+
+def _no_cassette(path: Path, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())
+    message = f"this is no cassette ({type(error).__name__}: {reason}); delete it and record it again"
+    if isinstance(error, OSError):
+        message = f"this cassette cannot be read: {error.strerror}"
+    return ConfigError([Problem(message, file=str(path))])
 
 
 def request_of(interaction: Mapping[str, Any]) -> Any:
@@ -121,3 +129,21 @@ def _as_bytes(body: Any) -> bytes:
     if body is None:
         return b""
     return body if isinstance(body, bytes) else str(body).encode()
+
+
+def check_writable(path: Path) -> None:
+    """Raise OSError where no file can be made at `path`: before anything is paid for that could not be kept."""
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a cassette cannot be recorded here", str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "a cassette cannot be recorded here", str(path))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text, 0o644)  # it is committed, and read by anybody
+    except OSError as error:  # what the disk says does not name the file
+        reason = f"what was recorded could not be kept: {error.strerror}"
+        raise OSError(error.errno, reason, str(path)) from error

@@ -80,6 +80,8 @@ def pretty(body: bytes, *, sort_keys: bool = False) -> str | None:
     if not isinstance(value, dict | list):
         return None
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=sort_keys)
+    if any("\ud800" <= each <= "\udfff" for each in text):  # half a character, which no file can hold
+        text = json.dumps(value, indent=2, sort_keys=sort_keys)
     return _NUMBERS.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
 
 

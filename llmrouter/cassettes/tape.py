@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from vcr.cassette import Cassette as VcrCassette  # type: ignore[import-untyped]  # vcrpy has no types
+from vcr.persisters.filesystem import CassetteNotFoundError  # type: ignore[import-untyped]
+from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
 from vcr.request import Request  # type: ignore[import-untyped]
 
 from llmrouter.cassettes.fault import Fault
@@ -30,9 +32,13 @@ _LINES: Final = ("text/", "application/x-ndjson", "application/json")  # elsewhe
 _LINE_END: Final = (re.compile("\r\n"), "\n")  # YAML can show lines that end like this
 Taken: TypeAlias = tuple[float, list[Piece], str | None]  # seconds to the first byte, pieces, the failure in the end
 
+_saving: Final = threading.Lock()  # a file is read and written again
+
 
 class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
     """What is on one cassette while it is in use. `misses` are the requests that were not on it."""
+
+    dirty: bool  # something was recorded that is not in the file
 
     def __init__(
         self, *, scrubber: Scrubber, rerecord: str, ignore_hosts: Collection[str], fault: Fault | None, **options: Any
@@ -134,9 +140,35 @@ class Tape(VcrCassette):  # type: ignore[misc]  # vcrpy has no types
             super().append(request, response)
 
     def finish(self) -> None:
-        """Put on the tape what was received of the answers that are still being read."""
+        """Put on the tape what was received of the answers that are still being read, and write the file.
+
+        Raises OSError where it cannot be written.
+        """
         for recording in list(self.unfinished):
             recording.end()
+        if not self.dirty:
+            return
+        recorded = self.data[self._loaded_count :]
+        with _saving:
+            pairs = [*self._kept([request for request, _ in recorded]), *recorded]
+            requests, responses = zip(*pairs, strict=True)
+            self._persister.save_cassette(self._path, {"requests": requests, "responses": responses})
+        self.dirty = False
+
+    def _kept(self, recorded: list[Any]) -> list[tuple[Any, dict[str, Any]]]:
+        """Return what stays of the file as it is by now: another use of it may have recorded in between."""
+        if self.drop_unused_requests:
+            return []
+        try:
+            pairs = list(zip(*self._persister.load_cassette(self._path), strict=True))
+        except CassetteNotFoundError:
+            return []
+        if self.record_mode != RecordMode.ALL:
+            return pairs
+        return [pair for pair in pairs if not any(_sent(pair[0]).matches(_sent(each)) for each in recorded)]
+
+    def _save(self, force: bool = False) -> None:
+        """Leave it to `finish`: where this fails, vcrpy's patches would stay behind."""
 
     def _ignored(self, request: Any) -> bool:
         host = urlsplit(request.uri).hostname

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Generator
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypeVar, cast
 
 from llmrouter.cassettes.fault import Fault
 from llmrouter.cassettes.matching import CassetteMissError, public
@@ -106,9 +107,13 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
         self._open: list[_Entered] = []
 
     def __enter__(self) -> Cassette:
+        from llmrouter.cassettes.files import check_writable
+
         mode = _checked(os.environ.get(MODE_VARIABLE) or self._mode, MODE_VARIABLE)
         with ExitStack() as opening:
             tape = opening.enter_context(self._vcr(mode))
+            if not tape.replays:
+                check_writable(self._path)
             opening.callback(tape.finish)
             self._play(tape, opening)
             self._open.append(_entered(opening.pop_all()))
@@ -158,22 +163,59 @@ class use_cassette:  # noqa: N801 - it reads as the function that it is in most 
         self.__exit__(kind, error, traceback)
 
     def __call__(self, function: F) -> F:
-        """Return `function` with the cassette in use while it runs, from its beginning each time."""
-        if inspect.iscoroutinefunction(function):
+        """Return `function` with the cassette in use while it runs, from its beginning each time.
 
-            @functools.wraps(function)
-            async def awaited(*args: Any, **options: Any) -> Any:
-                with self:
-                    return await function(*args, **options)
+        A generator's cassette is in use until the generator ends. Raises InvalidRequestError for a class.
+        """
+        if inspect.isclass(function):
+            raise InvalidRequestError(f"use_cassette decorates functions; {function.__name__} is a class")
+        for is_kind, wrapped in _KINDS:
+            if is_kind(function):
+                return cast("F", functools.wraps(function)(wrapped(self, function)))
+        return cast("F", functools.wraps(function)(self._called(function)))
 
-            return cast("F", awaited)
+    def _again(self) -> Self:
+        """Return the same for one more call: calls that overlap must not leave each other's cassette."""
+        found = copy.copy(self)
+        found._open = []
+        return found
 
-        @functools.wraps(function)
+    def _called(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **options: Any) -> Any:
-            with self:
+            with self._again():
                 return function(*args, **options)
 
-        return cast("F", called)
+        return called
+
+    def _awaited(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def awaited(*args: Any, **options: Any) -> Any:
+            with self._again():
+                return await function(*args, **options)
+
+        return awaited
+
+    def _generated(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def generated(*args: Any, **options: Any) -> Generator[Any, Any, Any]:
+            with self._again():
+                return (yield from function(*args, **options))
+
+        return generated
+
+    def _generated_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def generated(*args: Any, **options: Any) -> AsyncIterator[Any]:
+            with self._again():
+                async with aclosing(function(*args, **options)) as values:
+                    async for value in values:
+                        yield value
+
+        return generated
+
+
+_KINDS: Final = (
+    (inspect.iscoroutinefunction, use_cassette._awaited),
+    (inspect.isgeneratorfunction, use_cassette._generated),
+    (inspect.isasyncgenfunction, use_cassette._generated_async),
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -202,8 +244,9 @@ def _left(entered: _Entered) -> None:
     with _guard:
         while _all and _all[-1].left:
             done.append(_all.pop())
-    for each in done:
-        each.undo.close()
+    with ExitStack() as undoing:  # each of them, whatever the others raise
+        for each in reversed(done):
+            undoing.callback(each.undo.close)
 
 
 def _checked(mode: str, name: str) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmrouter import ConfigError, Router
+from llmrouter import AsyncRouter, ConfigError, Router
 from llmrouter.cassettes import CassetteMissError, use_cassette
 from llmrouter.errors import APIConnectionError, InvalidRequestError, RateLimitError
 from llmrouter.pipeline import playback
 from tests.conftest import FaultServers
 from tests.servers.protocols import OPENAI, PROTOCOLS, Protocol
+from tests.servers.replies import Reply
 from tests.worlds import Face
 
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
@@ -184,6 +186,66 @@ def test_a_decorated_coroutine_replays(face: Face, fault_server: FaultServers) -
     assert asyncio.run(asked()) == "Hello from afar."
 
 
+def test_a_decorated_generator_replays_while_it_runs(face: Face, fault_server: FaultServers) -> None:
+    config = recorded(face, fault_server)
+
+    @use_cassette(FILE)
+    def asked() -> Iterator[str]:
+        with Router(config) as router:
+            yield router.chat("r", "hello").content
+            yield from router.stream("r", "hello")
+
+    assert "".join(asked()) == "Hello from afar." * 2
+    assert not playback.in_use()
+
+
+def test_a_decorated_asynchronous_generator_replays_while_it_runs(face: Face, fault_server: FaultServers) -> None:
+    config = recorded(face, fault_server)
+
+    @use_cassette(FILE)
+    async def asked() -> AsyncIterator[str]:
+        async with AsyncRouter(config) as router:
+            yield (await router.chat("r", "hello")).content
+
+    async def read() -> list[str]:
+        return [text async for text in asked()]
+
+    assert asyncio.run(read()) == ["Hello from afar."]
+    assert not playback.in_use()
+
+
+def test_a_class_is_not_decorated() -> None:
+    with pytest.raises(InvalidRequestError, match="TestMine is a class"):
+
+        @use_cassette(FILE)
+        class TestMine:
+            pass
+
+
+def test_calls_of_a_decorated_coroutine_that_overlap_lose_nothing_that_was_recorded(fault_server: FaultServers) -> None:
+    config = OPENAI.config(fault_server(OPENAI.reply("Hello.")).url)
+    first_waits, second_is_done = asyncio.Event(), asyncio.Event()
+
+    @use_cassette(FILE, "new_episodes")
+    async def asked(question: str) -> None:
+        async with AsyncRouter(config) as router:
+            await router.chat("r", question)
+            if question == "first":
+                first_waits.set()
+                await second_is_done.wait()
+            else:
+                await first_waits.wait()
+            await router.chat("r", f"{question} again")
+        second_is_done.set()
+
+    async def both() -> None:
+        await asyncio.gather(asked("first"), asked("second"))
+
+    asyncio.run(both())
+    for question in ("first", "first again", "second", "second again"):
+        assert f'"content": "{question}"' in FILE.read_text()
+
+
 def test_it_is_an_asynchronous_context_too() -> None:
     async def used() -> bool:
         async with use_cassette(FILE) as cassette:
@@ -203,6 +265,68 @@ def test_an_sdk_beside_any_router_replays_too(fault_server: FaultServers) -> Non
             answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
         assert answer.choices[0].message.content == "Hello."
     assert len(server.requests) == 1
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+@pytest.mark.parametrize("mode", ["none", "once"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [\n", b"hello", b"\x00", b"interactions:\n", None], ids=repr)
+def test_a_file_that_cannot_be_read_is_told_with_its_name_and_stays(mode: Any, content: bytes | None) -> None:
+    if content is None:
+        FILE.mkdir()
+    else:
+        FILE.write_bytes(content)
+    with (
+        pytest.raises(ConfigError, match=r"answers\.yaml: this (is no cassette|cassette cannot be read)"),
+        use_cassette(FILE, mode),
+    ):
+        pass
+    assert content is None or FILE.read_bytes() == content
+    assert not playback.in_use()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_asked(fault_server: FaultServers) -> None:
+    server = fault_server(OPENAI.reply("Hello."))
+    Path("file").write_text("")
+    with (
+        pytest.raises(OSError, match="cannot be recorded here"),
+        use_cassette("file/answers.yaml", "once"),
+        Router(OPENAI.config(server.url)) as router,
+    ):
+        router.chat("r", "hello")
+    assert not server.requests
+
+
+def test_a_recording_that_cannot_be_kept_is_told_and_leaves_nothing_patched(
+    face: Face, fault_server: FaultServers
+) -> None:
+    import aiohttp
+    import httpx2
+
+    def patched() -> tuple[Any, ...]:
+        return httpx2.HTTPTransport.handle_request, aiohttp.ClientSession._request
+
+    def record() -> None:
+        with use_cassette(FILE, "all"), face.router(config) as router:
+            face.chat(router, "r", "hello")
+            FILE.mkdir()  # now no file can be put in its place
+
+    config, before = OPENAI.config(fault_server(OPENAI.reply("Hello.")).url), patched()
+    with pytest.raises(OSError, match=r"could not be kept: .*answers\.yaml"):
+        record()
+    assert patched() == before
+    assert not playback.in_use()
+    assert [each.name for each in Path().iterdir() if each.name.startswith(".answers")] == []
+
+
+def test_half_a_character_in_an_answer_is_recorded(fault_server: FaultServers) -> None:
+    import httpx2
+
+    server = fault_server(Reply(headers={"content-type": "application/json"}, pieces=[b'{"text": "\\ud83d"}']))
+    for mode in ("once", "none"):
+        with use_cassette(FILE, mode), httpx2.Client() as client:
+            assert client.post(server.url, json={}).json() == {"text": "\ud83d"}
 
 
 # ------------------------------------------------------------------------------------------------ what is not there
