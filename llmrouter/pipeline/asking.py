@@ -12,6 +12,7 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.connections import Connections
 from llmrouter.pipeline.guard import Admission, Result
+from llmrouter.pipeline.halves import whole
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.reading import Bound, Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
@@ -147,7 +148,7 @@ class Asking:
                 reply = await self._runtime.call(client.send, prepared.wire(left_s, stream=False), within=left_s)
             except Exception as error:  # noqa: BLE001 - re-raised, in our terms where we know it
                 raise_as_ours(prepared.rung, error, "attempt", limit_s)
-            completion = read(prepared.rung, prepared.rung.provider.codec.decode, reply)
+            completion = whole(read(prepared.rung, prepared.rung.provider.codec.decode, reply))
         except BaseException as error:
             sent.failed(self._books, error, reported(prepared.rung, reply))
             raise

@@ -94,7 +94,7 @@ class Call:
 def make_call(plan: RoutePlan, messages: MessagesLike, given: Mapping[str, Any]) -> Call:
     """Check and normalise what the caller passed. Raises TypeError or InvalidRequestError; does no I/O."""
     options = Options.parse(given) if given else _NO_OPTIONS
-    conversation = _with_system(_whole(normalize(messages)), options.system, plan.system)
+    conversation = _with_system(_sendable(normalize(messages)), options.system, plan.system)
     tools, tool_choice = _tools(options)
     schema = _schema(options, plan)
     if options.cache == "only" and plan.cache is None:
@@ -112,7 +112,7 @@ def make_call(plan: RoutePlan, messages: MessagesLike, given: Mapping[str, Any])
     )
 
 
-def _whole(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _sendable(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Refuse text with half of a character in it, which no request could carry."""
     for index, message in enumerate(messages):
         content = message.content

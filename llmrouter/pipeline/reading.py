@@ -12,6 +12,7 @@ from loguru import logger
 from llmrouter.errors import LLMRouterError, StreamInterruptedError
 from llmrouter.frozen import quickly_made
 from llmrouter.pipeline.guard import Admission
+from llmrouter.pipeline.halves import Halves, whole
 from llmrouter.pipeline.rung import Prepared, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, End, Runtime
 from llmrouter.types import Completion, Delta, Text, Usage
@@ -52,6 +53,7 @@ class Reading:
         self._wire = wire
         self._rung = prepared.rung
         self._decoder = prepared.rung.provider.codec.decoder(wire.headers)
+        self._halves = Halves()
         self._rest: Any = b""  # what has arrived and is not decoded yet
         self._closed = False
         self.prepared = prepared
@@ -72,13 +74,13 @@ class Reading:
                 if arrived is END:
                     break
                 self._rest = arrived
-            deltas: Sequence[Delta] = self._read(self._decoder.feed, self._bite())
+            deltas = self._halves.joined(self._read(self._decoder.feed, self._bite()))
             if deltas:
                 self.text.extend(delta.text for delta in deltas if isinstance(delta, Text))
                 return deltas
         else:
             await self._drain()
-        return END
+        return self._halves.rest() or END
 
     async def _arriving(self, bound: Bound, idle_s: float | None) -> Any:
         """Wait for the next piece of the body, or END."""
@@ -133,7 +135,7 @@ class Reading:
 
     def received(self) -> Received:
         """Return the whole answer. Raises StreamInterruptedError when the terminal event never came."""
-        completion = self._read(self._decoder.finish)
+        completion = whole(self._read(self._decoder.finish))
         return Received(completion, self._wire.headers, time.monotonic() - self.started, self.latency_s)
 
     async def close(self) -> None:
