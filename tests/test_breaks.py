@@ -7,8 +7,30 @@ from typing import Any
 
 import pytest
 
-from llmrouter import APIConnectionError, MalformedResponseError, ProviderError, Restart, StreamInterruptedError
-from tests.chains import WORDS, Mode, ask, before, broken_off, chain, each_mode, each_protocol, failing, within
+from llmrouter import (
+    APIConnectionError,
+    ContentFilterError,
+    LengthError,
+    MalformedResponseError,
+    OutputInvalidError,
+    ProviderError,
+    Restart,
+    StreamInterruptedError,
+    Text,
+)
+from tests.chains import (
+    WORDS,
+    Mode,
+    ask,
+    before,
+    broken_off,
+    chain,
+    each_mode,
+    each_protocol,
+    failing,
+    outcomes,
+    within,
+)
 from tests.conftest import FaultServers
 from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Answer, Call, Protocol
 from tests.servers.replies import Reply, broken_gzip, html, invalid_utf8, raw_reply, recut, redirect, sse
@@ -281,3 +303,50 @@ def test_a_stream_that_was_restarted_books_both_attempts(face: Face, fault_serve
     assert broken.cost_usd > 0
     assert (done.usage.output_tokens, reply.cost_usd) == (120, done.cost_usd)
     assert total == pytest.approx(broken.cost_usd + done.cost_usd)
+
+
+LABEL = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}
+OF_NO_USE: dict[str, tuple[Answer, dict[str, Any], type[ProviderError]]] = {  # whole, and not what was asked for
+    "not its schema": (Answer("{}"), {}, OutputInvalidError),
+    "cut at max_tokens": (Answer('{"label": ', finish="length"), {"on": {"length": "next"}}, LengthError),
+}
+
+
+@each_protocol
+@pytest.mark.parametrize("case", OF_NO_USE)
+def test_a_restart_may_follow_a_whole_answer_that_is_of_no_use(
+    face: Face, fault_server: FaultServers, protocol: Protocol, case: str
+) -> None:
+    answer, route, kind = OF_NO_USE[case]
+    useless, good = fault_server(protocol.reply(answer)), fault_server(OPENAI.reply(Answer('{"label": "a"}')))
+    config = chain((protocol, useless), (OPENAI, good), on_break="restart", cache="1h", **route)
+    with face.router(config) as router:
+        events = face.events(router, "r", "hello", schema=LABEL)
+    (restart,) = [event for event in events if isinstance(event, Restart)]
+    reply = events[-1].response
+    assert isinstance(restart.error, kind)
+    assert (reply.parsed, outcomes(reply)) == ({"label": "a"}, [("first", "failed"), ("second", "ok")])
+    assert "".join(event.text for event in events[events.index(restart) :] if isinstance(event, Text)) == reply.content
+
+
+@pytest.mark.parametrize("on_break", ["error", "restart"])
+@pytest.mark.parametrize("case", OF_NO_USE)
+def test_text_that_was_handed_out_is_not_taken_back_for_a_better_answer(
+    face: Face, fault_server: FaultServers, case: str, on_break: str
+) -> None:
+    answer, route, kind = OF_NO_USE[case]
+    useless, spare = fault_server(OPENAI.reply(answer)), fault_server()
+    config = chain((OPENAI, useless), (ANTHROPIC, spare), on_break=on_break, **route)
+    with face.router(config) as router, face.stream(router, "r", "hello", schema=LABEL) as stream:
+        iterator = iter(stream)
+        next(iterator)
+        with pytest.raises(kind):
+            list(iterator)
+    assert not spare.requests
+
+
+def test_an_answer_that_a_policy_blocks_is_not_asked_for_elsewhere(face: Face, fault_server: FaultServers) -> None:
+    blocked, spare = fault_server(OPENAI.reply(Answer("Well", finish="content_filter"))), fault_server()
+    with face.router(chain((OPENAI, blocked), (ANTHROPIC, spare), on_break="restart")) as router:
+        failing(ContentFilterError, face, router, "stream")
+    assert not spare.requests

@@ -156,7 +156,14 @@ class StreamCore:
             return
         await self._pipeline.runtime.protect(reading.close())
         self._reading = None
-        answer = self._pipeline.asking.accept(walk, reading.prepared, received, reading.admission)
+        try:
+            answer = self._pipeline.asking.accept(walk, reading.prepared, received, reading.admission)
+        except LLMRouterError as error:  # whole, and of no use: not its schema, or cut where `on:` forbids it
+            self._land(reading.prepared, Gone())
+            if self._call.plan.on_break != "restart" or self.handed_out:
+                raise
+            await self._start_over(walk, reading, error, error)
+            return
         self._remember(reading.prepared, answer)
         self._land(reading.prepared, Landed(answer))
         self._finish(self._pipeline.response(walk, reading.prepared, answer))
@@ -172,10 +179,16 @@ class StreamCore:
             raise _interrupted(reading, error)
         if self.handed_out:
             raise _interrupted(reading, error, "; text was already handed out, read .events() to follow a restart")
+        await self._start_over(walk, reading, error, _interrupted(reading, error))
+
+    async def _start_over(
+        self, walk: Walk[Prepared], reading: Reading, error: LLMRouterError, in_vain: LLMRouterError
+    ) -> None:
+        """Start again on the next rung and tell the reader; raise `in_vain` where there is none."""
         rung = reading.prepared.rung
         walk.failed(rung, error)
         if not walk.step():
-            raise _interrupted(reading, error)
+            raise in_vain
         walk.restart_clock()
         await self._open(walk)
         target = self._reading.prepared.rung.target if self._reading is not None else rung.target
