@@ -35,7 +35,7 @@ def test_every_mistake_of_the_file_has_its_place_and_exits_2(
     done = cli(*subcommand)
     assert done.exit_code == 2
     assert done.stdout == ""
-    assert re.findall(r"^routes\.yaml:(\d+):\d+: ", done.stderr, re.MULTILINE) == ["3", "4", "5", "6"]
+    assert re.findall(r"^routes\.yaml:(\d+):\d+: ", done.stderr, re.MULTILINE) == ["4", "5", "6"]
     assert "did you mean 'attempts'?" in done.stderr
     assert "Traceback" not in done.stderr
 
