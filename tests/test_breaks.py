@@ -33,11 +33,12 @@ from tests.chains import (
 )
 from tests.conftest import FaultServers
 from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Answer, Call, Protocol
-from tests.servers.replies import Reply, broken_gzip, html, invalid_utf8, raw_reply, recut, redirect, sse
+from tests.servers.replies import Reply, broken_gzip, gzipped, html, invalid_utf8, raw_reply, recut, redirect, sse
 from tests.servers.tls import Authority
 from tests.worlds import Face
 
 ONCE = {"attempts": 1}
+UNHURRIED: dict[str, Any] = {"timeouts": {"attempt": "2m"}, "deadline": "4m"}
 
 # ------------------------------------------------------------------------------------------------ bodies
 
@@ -89,6 +90,28 @@ def test_a_stream_without_a_word_is_asked_for_again(
 
 
 @each_protocol
+def test_a_stream_whose_gzip_breaks_is_interrupted(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
+    chunks = protocol.chunks(WORDS)
+    server = fault_server(gzipped(chunks, protocol.headers, damaged_at=before(chunks, "w40")))
+    with face.router(chain((protocol, server), retry=ONCE)) as router:
+        received, error = broken_off(face, router)
+    assert received == error.partial  # what arrives together with the damage is lost with it
+    assert " ".join(WORDS.split()[:40]).startswith(received)
+    assert isinstance(error.__cause__, MalformedResponseError)
+
+
+@each_protocol
+def test_chat_over_a_stream_whose_gzip_breaks_moves_on(
+    face: Face, fault_server: FaultServers, protocol: Protocol
+) -> None:
+    chunks = protocol.chunks(WORDS)
+    broken = fault_server(gzipped(chunks, protocol.headers, damaged_at=before(chunks, "w40")))
+    rungs = (protocol, broken), (protocol, fault_server(protocol.reply(WORDS)))
+    with face.router(chain(*rungs, retry=ONCE, timeouts={"idle": "5s"})) as router:
+        assert ask(face, router, "chat").content == WORDS
+
+
+@each_protocol
 def test_a_page_with_an_error_status_is_classed_by_its_status(
     face: Face, fault_server: FaultServers, protocol: Protocol
 ) -> None:
@@ -117,11 +140,26 @@ def test_invalid_utf8_in_a_stream_becomes_the_replacement_character(
 
 
 @each_protocol
-def test_a_large_answer_comes_whole(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
+@each_mode
+def test_an_answer_of_ten_megabytes_comes_whole(
+    face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
+) -> None:
     text = "0123456789abcdef" * (10 * 2**20 // 16)
-    server = fault_server(protocol.complete(text))
-    with face.router(chain((protocol, server))) as router:
-        assert len(ask(face, router, "chat").content) == len(text)
+    server = fault_server(protocol.reply(text))
+    with face.router(chain((protocol, server), **UNHURRIED)) as router:
+        assert len(ask(face, router, mode).content) == len(text)
+
+
+@each_protocol
+def test_a_stream_of_a_hundred_thousand_chunks_comes_whole(
+    face: Face, fault_server: FaultServers, protocol: Protocol
+) -> None:
+    text = " ".join(str(number) for number in range(100_000))
+    server = fault_server(sse(recut(protocol.chunks(text), 4096), protocol.headers))
+    with face.router(chain((protocol, server), **UNHURRIED)) as router:
+        pieces = read_in_one_go(face, router)
+    assert len(pieces) == 100_000
+    assert "".join(pieces) == text
 
 
 @each_protocol
@@ -133,6 +171,17 @@ def test_a_stream_may_be_cut_anywhere_on_the_way(
     server = fault_server(sse(recut(protocol.chunks(answer), size), protocol.headers))
     with face.router(chain((protocol, server))) as router:
         assert ask(face, router, "stream").content == answer.text
+
+
+def read_in_one_go(face: Face, router: Any) -> list[str]:
+    """Return the pieces of text, without a run of the event loop for each."""
+    if face.world == "sync":
+        return list(router.stream("r", "hello"))
+
+    async def read() -> list[str]:
+        return [piece async for piece in router.stream("r", "hello")]
+
+    return list(face.run(read))
 
 
 # ------------------------------------------------------------------------------------------------ who is there
@@ -151,12 +200,13 @@ def test_a_redirect_to_another_host_is_not_followed(
 
 
 @each_protocol
+@each_mode
 def test_a_certificate_that_nobody_trusts_is_refused_and_says_what_to_set(
-    face: Face, fault_server: FaultServers, authority: Authority, protocol: Protocol
+    face: Face, fault_server: FaultServers, authority: Authority, protocol: Protocol, mode: Mode
 ) -> None:
     server = fault_server(protocol.reply(), tls=authority.server_context())
     with face.router(chain((protocol, server), retry=ONCE)) as router:
-        error = failing(APIConnectionError, face, router, "chat")
+        error = failing(APIConnectionError, face, router, mode)
     assert "ca_bundle" in str(error)
     assert not server.requests
 
@@ -174,9 +224,10 @@ def test_a_ca_bundle_makes_a_private_authority_trusted(
 
 
 @each_protocol
-def test_a_name_that_does_not_resolve_is_a_connection_error(face: Face, protocol: Protocol) -> None:
+@each_mode
+def test_a_name_that_does_not_resolve_is_a_connection_error(face: Face, protocol: Protocol, mode: Mode) -> None:
     with face.router(chain((protocol, "http://nowhere.invalid"), retry=ONCE)) as router, within(2.0):
-        error = failing(APIConnectionError, face, router, "chat")
+        error = failing(APIConnectionError, face, router, mode)
     assert error.status is None
 
 
@@ -193,6 +244,17 @@ def test_a_terminal_event_that_comes_twice_ends_the_stream_once(
         events = face.events(router, "r", "hello")
     assert events[-1].response.content == "Hello from afar."
     assert [type(event).__name__ for event in events].count("Done") == 1
+
+
+@each_protocol
+def test_chat_over_a_stream_whose_terminal_event_comes_twice_answers_once(
+    face: Face, fault_server: FaultServers, protocol: Protocol
+) -> None:
+    chunks = protocol.chunks("Hello from afar.")
+    server = fault_server(sse([*chunks, chunks[-1], chunks[-1]], protocol.headers))
+    with face.router(chain((protocol, server), timeouts={"idle": "5s"})) as router:
+        reply = ask(face, router, "chat")
+    assert (reply.content, len(reply.attempts)) == ("Hello from afar.", 1)
 
 
 @each_protocol

@@ -25,7 +25,7 @@ from tests.chains import WORDS, Mode, ask, before, broken_off, chain, each_mode,
 from tests.conftest import FaultServers
 from tests.servers.faults import unanswered_port
 from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Protocol
-from tests.servers.replies import Reply, silence
+from tests.servers.replies import Reply, recut, silence, sse
 from tests.worlds import Face
 
 QUICK: dict[str, Any] = {"timeouts": {"attempt": "300ms"}}
@@ -176,6 +176,30 @@ def test_a_stream_may_be_longer_than_the_attempt_and_the_deadline(
     server = fault_server(protocol.stream(WORDS).delayed(0.01))
     with face.router(chain((protocol, server), deadline="300ms", timeouts={"attempt": "300ms"})) as router:
         assert ask(face, router, "stream").content == WORDS
+
+
+@each_protocol
+def test_a_stream_that_trickles_is_bounded_until_its_first_token(
+    face: Face, fault_server: FaultServers, protocol: Protocol
+) -> None:
+    bytewise = recut(protocol.chunks(WORDS), 1)
+    server = fault_server(sse(bytewise, protocol.headers).delayed(0.05))
+    with face.router(chain((protocol, server), timeouts={"first_token": "300ms"})) as router, within(1.5):
+        error = failing(RequestTimeoutError, face, router, "stream")
+    assert error.limit == "first_token"
+
+
+@each_protocol
+def test_a_stream_that_trickles_after_its_first_token_is_bounded_by_total(
+    face: Face, fault_server: FaultServers, protocol: Protocol
+) -> None:
+    chunks = protocol.chunks(WORDS)
+    start = before(chunks, "w01")
+    server = fault_server(sse([*chunks[:start], *recut(chunks[start:], 1)], protocol.headers).delayed(0.02))
+    with face.router(chain((protocol, server), timeouts={"total": "500ms", "idle": "250ms"})) as router, within(2.5):
+        _, error = broken_off(face, router)
+    assert isinstance(error.__cause__, RequestTimeoutError)
+    assert error.__cause__.limit == "total"
 
 
 @each_protocol

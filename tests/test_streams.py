@@ -13,8 +13,7 @@ from llmrouter import Done, Reasoning, Text, ToolCallDelta
 from tests.chains import WORDS, ask, before, chain, each_protocol, within
 from tests.conftest import FaultServers
 from tests.servers.faults import FaultServer
-from tests.servers.protocols import ANTHROPIC, OPENAI, PROTOCOLS, Answer, Call, Protocol
-from tests.servers.replies import sse
+from tests.servers.protocols import OPENAI, PROTOCOLS, Answer, Call, Protocol
 from tests.worlds import Face
 
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
@@ -90,16 +89,6 @@ def test_plain_iteration_gives_text_alone(face: Face, fault_server: FaultServers
     server = fault_server(protocol.reply(Answer("42.", reasoning="Let me think.")))
     with face.router(chain((protocol, server))) as router:
         assert face.text(router, "r", "hello") == ["42."]
-
-
-@pytest.mark.parametrize("protocol", [OPENAI, ANTHROPIC], ids=lambda protocol: protocol.name)
-def test_a_long_stream_comes_whole(face: Face, fault_server: FaultServers, protocol: Protocol) -> None:
-    text = " ".join(str(number) for number in range(10_000))
-    server = fault_server(sse([b"".join(protocol.chunks(text))], protocol.headers))
-    with face.router(chain((protocol, server))) as router:
-        pieces = face.text(router, "r", "hello")
-    assert len(pieces) == 10_000
-    assert "".join(pieces) == text
 
 
 def test_the_response_before_the_end_is_a_clear_mistake(face: Face, fault_server: FaultServers) -> None:

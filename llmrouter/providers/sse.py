@@ -17,7 +17,7 @@ class ServerEvent(NamedTuple):
 class EventStream:
     """Splits a byte stream into events; feed it chunks as they come, cut anywhere."""
 
-    _rest: bytes = b""
+    _rest: list[bytes] = field(default_factory=list)  # of a line that is not whole; joined once, it may be megabytes
     _name: str = ""
     _data: list[str] = field(default_factory=list)
     _started: bool = False
@@ -37,25 +37,33 @@ class EventStream:
 
         The standard drops it; providers' last event (`[DONE]`, a final usage) is too valuable to lose for a newline.
         """
-        rest, self._rest = self._rest, b""
+        rest, self._rest = b"".join(self._rest), []
         return [event for event in (self._line(rest), self._line(b"")) if event is not None]
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        data = self._rest + chunk
+        rest = self._rest
+        if self._started and b"\n" not in chunk and b"\r" not in chunk and not (rest and rest[-1].endswith(b"\r")):
+            rest.append(chunk)
+            return []
+        data = b"".join((*rest, chunk))
         if not self._started and data:
             if b"\xef\xbb\xbf".startswith(data):  # a byte-order mark, not yet whole
-                self._rest = data
+                self._rest = [data]
                 return []
             data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
+        *lines, last = self._split(data)
+        self._rest = [last]
+        return lines
+
+    @staticmethod
+    def _split(data: bytes) -> list[bytes]:
         if b"\r" not in data:  # every provider's case
-            *lines, self._rest = data.split(b"\n")
-            return lines
+            return data.split(b"\n")
         # A final "\r" may be the first half of "\r\n": keep it until the next byte decides.
         held = b"\r" if data.endswith(b"\r") else b""
         data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
-        self._rest = rest + held
-        return lines
+        *lines, last = data.split(b"\n")
+        return [*lines, last + held]
 
     def _line(self, line: bytes) -> ServerEvent | None:
         line = line.removesuffix(b"\r")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json as jsonlib
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -137,6 +138,14 @@ def broken_gzip(body: Any) -> Reply:
     packed = bytearray(gzip.compress(jsonlib.dumps(body).encode()))
     packed[len(packed) // 2] ^= 0xFF
     return raw_reply(bytes(packed[:-4]), "application/json", headers={"content-encoding": "gzip"})
+
+
+def gzipped(chunks: Sequence[bytes], headers: Mapping[str, str], *, damaged_at: int) -> Reply:
+    """A stream that is packed chunk by chunk, one of them damaged on the way."""
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) for chunk in chunks]
+    packed[damaged_at] = bytes(len(packed[damaged_at]))
+    return sse([*packed, packer.flush()], {**headers, "content-encoding": "gzip"})
 
 
 def broken_json() -> Reply:
