@@ -1,8 +1,8 @@
 """What a call pays for its row in the ledger: `python -m benchmarks.ledger`.
 
 The time that the recorder takes inside whole calls, which answer at once from memory: of calls in a row, and of calls
-after a pause, when the writing thread sleeps and the processor has forgotten us. How much of the latter is not ours
-shows in a function that does nothing, called after the same pause.
+after a pause, when the processor has forgotten us. How much of the latter is not ours shows in a function that does
+nothing, called after the same pause.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The ledger: an append-only table with a row for each attempt, written off the hot path.
 
-Adding rows is an append to a queue, and whoever comes after a quiet time rings a bell; the rows themselves are made by
-the thread that writes them, a moment later and in one transaction. It ends with its ledger. Whatever is wrong with the
-store (locked, full, corrupt, read-only, away) costs one warning of its kind and never a call: rows wait for it to come
-back, up to a limit.
+Adding rows is an append to a queue; the rows themselves are made by the thread that writes them, a moment later and in
+one transaction. It ends with its ledger. Whatever is wrong with the store (locked, full, corrupt, read-only, away)
+costs one warning of its kind and never a call: rows wait for it to come back, up to a limit.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Final, Protocol, TypeAlias
 
 from loguru import logger
@@ -28,6 +26,7 @@ from llmrouter.store.ledger_row import Filter, Row
 from llmrouter.store.lost import LedgerLostError
 
 DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may lose
+_WATCHFUL_S: Final = 60.0  # without rows; then the thread sleeps until it is woken
 _REST_S: Final = 5.0  # a store that failed is left alone for so long
 _MOST_KEPT: Final = 10_000  # rows that wait for a store that failed
 _EXIT_S: Final = 10.0
@@ -142,19 +141,27 @@ class _Writer:
         self.write()
 
     def _run(self, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            self._sleep()
-            stopping.wait(self._delay_s)
-            self.write(at_last=stopping.is_set())
+        """Write what is queued every moment; after a minute without rows, not before one wakes us.
+
+        Waking a thread costs a call more than its row does, so that calls which come every now and then do not.
+        """
+        active = time.monotonic()
+        while not stopping.wait(self._delay_s):
+            if self._queue or self._unwritten:
+                active = time.monotonic()
+                self.write()
+            elif time.monotonic() - active > _WATCHFUL_S:
+                self._sleep()
+                active = time.monotonic()
+        self.write(at_last=True)
         with self._io:
             self._store.close()
 
     def _sleep(self) -> None:
-        """Wait until something is queued; not for ever while rows wait for a store that failed."""
+        """Wait until something is queued."""
         self._asleep = True
         if not self._queue:
-            with suppress(Empty):
-                self._bell.get(timeout=_REST_S if self._unwritten else None)
+            self._bell.get()
         self._asleep = False
 
     def write(self, *, at_last: bool = False) -> None:

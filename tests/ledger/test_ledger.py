@@ -109,7 +109,8 @@ def test_many_threads_share_one_writing_thread(tmp_path: Path) -> None:
     assert len(stored(tmp_path / "usage.db")) == 50
 
 
-def test_a_row_after_a_quiet_time_wakes_the_thread(tmp_path: Path) -> None:
+def test_a_row_after_a_quiet_time_wakes_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmrouter.store.ledger._WATCHFUL_S", 0.0)
     ledger = opened(tmp_path / "usage.db")
     for number in range(3):
         ledger.add(row(number=number))
