@@ -29,6 +29,7 @@ _MODES: Final = ("none", "once", "new_episodes", "all")
 _LONGEST_NAME: Final = 120  # characters; file systems end at 255 bytes
 _USED: Final = pytest.StashKey["Cassette"]()
 _ALLOWS_UNUSED: Final = pytest.StashKey[bool]()
+_RECORDED: Final = pytest.StashKey[set[Path]]()  # the files that this run has recorded to, by name
 _MARKER: Final = (
     "cassette(name, mode='none', allow_unused=False, **options): replay recorded answers of providers. The file is "
     "cassettes/<name>.yaml, by default cassettes/<test module>/<test>.yaml; options are those of "
@@ -90,8 +91,11 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
     mode = asked_for or options.pop("mode", "none")
     options.pop("mode", None)
     advice = f"To record it again: pytest '{item.nodeid}' --llmrouter-record    (with the providers' keys set)"
+    path = _path(item, name)
+    if asked_for:
+        options.setdefault("keep", _is_shared(item, name, path, allow_unused=allow_unused))
     with ExitStack() as used:
-        opened = used.enter_context(use_cassette(_path(item, name), mode, rerecord=advice, **options))
+        opened = used.enter_context(use_cassette(path, mode, rerecord=advice, **options))
         if opened.replaying:
             used.enter_context(only_private(advice))
         item.stash[_USED], item.stash[_ALLOWS_UNUSED] = opened, allow_unused
@@ -104,6 +108,23 @@ def _arguments(item: pytest.Item, marker: pytest.Mark | None) -> tuple[str | Non
     if len(marker.args) > 1:
         raise pytest.UsageError(f"{item.nodeid}: the marker cassette takes one name, and options by keyword")
     return (str(marker.args[0]) if marker.args else None), dict(marker.kwargs)
+
+
+def _is_shared(item: pytest.Item, name: str | None, path: Path, *, allow_unused: bool) -> bool:
+    """Whether other tests may have recorded to this file what is to stay on it."""
+    if name is None:
+        return False
+    if hasattr(item.config, "workerinput") and sum(_names(each) == name for each in item.session.items) > 1:
+        raise pytest.UsageError(f"several tests share {path.name}: record them in one process, with -n 0")
+    recorded = item.config.stash.setdefault(_RECORDED, set())
+    before = path in recorded
+    recorded.add(path)
+    return before or allow_unused
+
+
+def _names(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("cassette")
+    return _arguments(item, marker)[0]
 
 
 def _path(item: pytest.Item, name: str | None) -> Path:
@@ -204,6 +225,7 @@ class _Totals:
         if self._tests:
             played, recorded, unused = self._counts
             tests = "1 test" if self._tests == 1 else f"{self._tests} tests"
+            answers = "1 answer" if played == 1 else f"{played} answers"
             terminalreporter.write_line(
-                f"llmrouter cassettes: {tests}, {played} answers replayed, {recorded} recorded, {unused} unused"
+                f"llmrouter cassettes: {tests}, {answers} replayed, {recorded} recorded, {unused} unused"
             )

@@ -78,7 +78,7 @@ def test_a_test_records_once_and_then_needs_neither_key_nor_network(project: Pat
     assert KEY not in cassette.read_text()
     replayed = run()
     assert replayed.returncode == 0, replayed.stdout
-    assert "1 test, 1 answers replayed, 0 recorded, 0 unused" in replayed.stdout
+    assert "1 test, 1 answer replayed, 0 recorded, 0 unused" in replayed.stdout
 
 
 def test_without_any_network_the_test_still_passes(run: Pytest, record: Pytest, project: Path) -> None:
@@ -146,6 +146,37 @@ def test_tests_share_a_cassette_by_name_and_fixtures_are_inside_it(project: Path
     assert record().returncode == 0
     assert (project / "cassettes" / "shared.yaml").is_file()
     assert run().returncode == 0
+
+
+SHARED = """\
+import pytest
+from llmrouter import Router
+
+@pytest.mark.cassette("shared", allow_unused=True)
+@pytest.mark.parametrize("what", ["one", "two", "three"])
+def test_it(what): assert Router("routes.yaml").chat("ask", what).content == "Paris."
+"""
+
+
+def test_tests_that_share_a_cassette_record_beside_each_other(project: Path, run: Pytest, record: Pytest) -> None:
+    (project / "test_it.py").write_text(SHARED)
+    for selected in ((), ("test_it.py::test_it[two]",), ()):
+        assert record(*selected).returncode == 0
+        assert (project / "cassettes" / "shared.yaml").read_text().count("- route: ask") == 3
+    assert run().returncode == 0
+
+
+def test_tests_that_share_a_cassette_without_saying_so_lose_no_recording(project: Path, record: Pytest) -> None:
+    (project / "test_it.py").write_text(SHARED.replace(", allow_unused=True", ""))
+    assert record().returncode == 0
+    assert (project / "cassettes" / "shared.yaml").read_text().count("- route: ask") == 3
+
+
+def test_a_shared_cassette_is_recorded_by_one_process(project: Path, record: Pytest) -> None:
+    (project / "test_it.py").write_text(SHARED)
+    failed = record("-n", "2")
+    assert failed.returncode == 1
+    assert "several tests share shared.yaml: record them in one process, with -n 0" in failed.stdout
 
 
 def test_parametrized_tests_have_a_cassette_each(project: Path, record: Pytest) -> None:

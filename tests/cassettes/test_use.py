@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from llmrouter import AsyncRouter, ConfigError, Router
 from llmrouter.cassettes import CassetteMissError, use_cassette
+from llmrouter.cassettes.matching import Sent
 from llmrouter.errors import APIConnectionError, InvalidRequestError, RateLimitError
 from llmrouter.pipeline import playback
 from tests.conftest import FaultServers
@@ -373,6 +375,30 @@ def test_a_cassette_that_does_not_exist_says_that_nothing_is_on_it(face: Face) -
     with use_cassette("none.yaml"), face.router({"version": 1}) as router, nothing:
         face.chat(router, "openai/gpt-6-luna", "hello")
     assert not Path("none.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("recorded_text", "text", "same"),
+    [
+        ("my key is REDACTED", "my key is a/b+c", True),
+        ("my key is REDACTED", 'my key is a"b\\c', True),
+        ("REDACTED and REDACTED.", "one and two.", True),
+        ("REDACTED and REDACTED.", "one or two.", False),
+        ("my key is REDACTED", "my key is ", False),
+        ("REDACTED " * 40 + ".", "word " * 400 + "!", False),
+    ],
+    ids=["slash", "quotes", "two", "other text", "nothing", "many"],
+)
+def test_any_text_stands_where_a_secret_was_taken_out(recorded_text: str, text: str, same: bool) -> None:
+    def sent(content: str) -> Sent:
+        return Sent("POST", "https://a.invalid/v1", json.dumps({"content": content, "n": 1}).encode())
+
+    assert sent(recorded_text).matches(sent(text)) is same
+
+
+def test_what_stands_for_a_secret_is_not_more_than_one_value() -> None:
+    recorded_body, body = b'{"a": "REDACTED", "n": 1}', b'{"a": "x", "b": "y", "n": 1}'
+    assert not Sent("POST", "https://a.invalid/v1", recorded_body).matches(Sent("POST", "https://a.invalid/v1", body))
 
 
 def test_unused_recordings_are_listed(face: Face, fault_server: FaultServers) -> None:
