@@ -32,6 +32,7 @@ from tests.chains import (
     within,
 )
 from tests.conftest import FaultServers
+from tests.servers.faults import refused_port
 from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Answer, Call, Protocol
 from tests.servers.replies import Reply, broken_gzip, gzipped, html, invalid_utf8, raw_reply, recut, redirect, sse
 from tests.servers.tls import Authority
@@ -197,6 +198,18 @@ def test_a_redirect_to_another_host_is_not_followed(
     with face.router(chain((protocol, server), retry=ONCE)) as router:
         failing(ProviderError, face, router, mode)
     assert (len(server.requests), elsewhere.connections) == (1, 0)
+
+
+@each_protocol
+@each_mode
+def test_a_connection_that_is_refused_says_where_it_was_wanted(face: Face, protocol: Protocol, mode: Mode) -> None:
+    with refused_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        provider = {"kind": protocol.name, "base_url": url + protocol.root, "api_key": "none-of-yours"}
+        config = {"providers": {"gone": provider}, "routes": {"r": {"model": "gone/any", "retry": ONCE}}}
+        with face.router(config) as router:
+            error = failing(APIConnectionError, face, router, mode)
+    assert str(error) == f"cannot connect to 127.0.0.1:{port}: Connection refused (gone/any)"
 
 
 @each_protocol

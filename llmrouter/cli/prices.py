@@ -10,7 +10,7 @@ import typer
 
 from llmrouter.cli.opening import opened
 from llmrouter.cli.outcome import reported
-from llmrouter.cli.output import tell, write, write_json, write_table
+from llmrouter.cli.output import one_line, tell, write, write_json, write_table
 from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
 from llmrouter.errors import LLMRouterError
 
@@ -78,7 +78,8 @@ def _newest(url: str | None) -> Iterator[None]:
     try:
         snapshot = (UpdatePrices() if url is None else UpdatePrices(url=url)).fetch()
     except Exception as error:  # httpx's errors, and those of data in another form
-        raise LLMRouterError(f"the newest prices cannot be fetched: {type(error).__name__}") from error
+        said = f"{type(error).__name__}: {one_line(error)}".removesuffix(": ")
+        raise LLMRouterError(f"the newest prices cannot be fetched: {said}") from error
     set_custom_snapshot(snapshot)
     try:
         yield

@@ -209,7 +209,7 @@ def _cache(draft: Draft, module: Section) -> None:
     kind, ttl = params.text("type") or "local", params.number("ttl", "default_in_memory_ttl", "default_in_redis_ttl")
     off = params.text("mode") == "default_off"
     if kind != "local":
-        params.note(f"the cache is a folder of this machine, not {kind}", "type")
+        params.note(f"the cache is a folder here, not {kind}; with `state: {{ url }}` it is in Redis", "type")
     if "semantic" in kind:
         params.note("only the same request is answered from the cache, never a similar one", "type")
     if off or not wanted:

@@ -45,7 +45,22 @@ def _as_httpcore() -> Iterator[None]:
         if meaning is None:
             raise
         cause = getattr(error, "certificate_error", error)  # the standard library's own, which says what is wrong
-        raise meaning(str(error) or type(error).__name__) from cause
+        raise meaning(_said(error)) from cause
+
+
+def _said(error: Exception) -> str:
+    """Return what happened, in the words of the blocking world where they are the same."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"cannot look up {error.host}: {error.os_error.strerror or error.os_error}"
+    if type(error) is aiohttp.ClientConnectorError:  # those below it are of TLS
+        return f"cannot connect to {error.host}:{error.port}: {_reason(error.os_error)}"
+    return str(error) or type(error).__name__
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words: several addresses that were tried are told of as one."""
+    known = os.strerror(error.errno) if error.errno else None
+    return known or error.strerror or str(error)
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -165,8 +165,11 @@ class BoundedBackend(httpcore2.NetworkBackend):
             try:
                 connect = partial(self._sockets.connect_tcp, address, port, left, local_address, socket_options)
                 stream = _opened(connect, left)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            except httpcore2.ConnectTimeout as error:
                 failure = error
+            except httpcore2.ConnectError as error:
+                failure = httpcore2.ConnectError(f"cannot connect to {host}:{port}: {_said(error)}")
+                failure.__cause__ = error
             else:
                 return _BoundedStream(stream)
         raise failure
@@ -177,6 +180,12 @@ def _opened(work: Callable[[], httpcore2.NetworkStream], limit: float | None) ->
     if bound.interrupt is None:
         return work()
     return _apart(work, limit, "no connection in time", lambda stream: stream.close())
+
+
+def _said(error: Exception) -> str:
+    """Return what the system says of a failure, without its number."""
+    system = error.__cause__ or error.__context__
+    return getattr(system, "strerror", None) or str(error) or type(error).__name__
 
 
 def _resolve(host: str, port: int, limit: float | None) -> list[str]:

@@ -15,6 +15,8 @@ import pytest
 from tests.servers.faults import FaultServer
 from tests.servers.protocols import OPENAI
 
+pytestmark = pytest.mark.timeout(320)  # a test starts up to six processes, and the machine may be busy
+
 KEY = "canary-7Xq2-secret-value"
 ROUTES = """\
 version: 1
@@ -191,7 +193,6 @@ def test_parametrized_tests_have_a_cassette_each(project: Path, record: Pytest) 
     assert "test_it-plain.yaml" in names
 
 
-@pytest.mark.timeout(320)  # two runs of three processes each
 def test_the_summary_counts_across_processes(project: Path, run: Pytest, record: Pytest) -> None:
     (project / "test_it.py").write_text(TEST + TEST.replace("test_it", "test_that"))
     assert "2 tests, 0 answers replayed, 2 recorded, 0 unused" in record("-n", "2").stdout
