@@ -26,6 +26,9 @@ PACKAGE = ROOT / "llmrouter"
 # What may run code that comes with data, or start other programs. `compile` and `exec` alone would be too many names.
 FORBIDDEN_IMPORTS = {"marshal", "pickle", "shelve", "subprocess"}
 FORBIDDEN_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.loads", "pickle.load", "yaml.unsafe_load"}
+# What a module may call nevertheless. frozen.py writes `__init__` from names of fields in this package, as dataclasses
+# does, while it is imported: nothing that is read is in that text.
+ALLOWED_CALLS = {"frozen.py": {"exec"}}
 
 
 def modules() -> list[Path]:
@@ -39,12 +42,23 @@ def named(path: Path) -> str:
 # ------------------------------------------------------------------------------------------------ code from data
 
 
+def test_classes_are_written_only_while_their_modules_are_imported() -> None:
+    users = [path for path in modules() if "quickly_made" in path.read_text(encoding="utf-8")]
+    for path in users:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        inside = {node for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) for node in ast.walk(each)}
+        used = [node for node in inside if isinstance(node, ast.Name) and node.id == "quickly_made"]
+        assert used == [], f"{named(path)}:{used[0].lineno}"
+
+
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_no_module_can_run_what_it_reads(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in FORBIDDEN_CALLS, f"{named(path)}:{node.lineno} calls {called}"
+            assert called not in FORBIDDEN_CALLS - ALLOWED_CALLS.get(named(path), set()), (
+                f"{named(path)}:{node.lineno} calls {called}"
+            )
         imported = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
         if isinstance(node, ast.ImportFrom):
             imported = {str(node.module)}
