@@ -18,6 +18,7 @@ from typing import Any
 _BEGINNING = """
 import asyncio, json, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 import openai
 from llmrouter import *
 from llmrouter import AsyncRouter, Router

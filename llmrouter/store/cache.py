@@ -34,7 +34,8 @@ _ASIDE: Final = "cache.db.corrupt-"
 _REST_S: Final = 5.0  # after a failure that will not pass by itself, the disk is left alone for so long
 _WARN_EVERY_S: Final = 600.0
 _LOOK_EVERY_S: Final = 0.25  # at whether the file is still where it was: a look takes longer than reading an entry
-_OPEN_WAIT_S: Final = 1.0  # for another thread that is opening
+_OPEN_WAIT_S: Final = 5.0  # for another thread that is opening, which is slow only where processors are scarce
+_BEHIND_WAIT_S: Final = 2.0
 _LARGEST_VALUE: Final = 64 * 2**20
 
 
@@ -127,14 +128,22 @@ class DiskCache:
 
     def set(self, key: str, value: bytes, ttl_s: float | None, stale_s: float = 0.0) -> bool:
         """Store `value`: fresh for `ttl_s` seconds (None: for ever), kept for `stale_s` more. Return whether it was."""
-        return self.set_all({key: Write(value, ttl_s, stale_s, time.time())})
+        return self._store({key: Write(value, ttl_s, stale_s, time.time())}, self._timeout)
 
     def set_all(self, writes: Mapping[str, Write]) -> bool:
-        """Store several values in one transaction; see `set`. Return whether they were."""
+        """Store several values in one transaction; see `set`. Return whether they were.
+
+        Other processes' writes are waited for longer than elsewhere: no call waits for this, and an answer that is not
+        stored is asked for once more by whoever waits for it.
+        """
+        return self._store(writes, max(self._timeout, _BEHIND_WAIT_S))
+
+    def _store(self, writes: Mapping[str, Write], wait_s: float) -> bool:
         kept = {key: (write.packed(), write.kept_s) for key, write in writes.items() if self._keeps(write)}
 
         def store(database: Database) -> bool:
-            database.put_all(kept)
+            with database.patient(wait_s):
+                database.put_all(kept)
             return True
 
         return bool(kept) and self._run(store, False)

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
@@ -175,6 +176,15 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
             for batch in _batched(rows):
                 sql(_PUT.format(rows=", ".join([_ROW] * len(batch))), tuple(chain.from_iterable(batch)))
             self._cull(now, sql, dropped, limit=max(self.cull_limit, 2 * len(rows)))  # two go for each that comes
+
+    @contextmanager
+    def patient(self, wait_s: float) -> Iterator[None]:
+        """Have this thread wait for others who write for as long as `wait_s` seconds."""
+        self._con.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
+        try:
+            yield
+        finally:
+            self._con.execute(f"PRAGMA busy_timeout = {round(self._busy_s * 1000)}")
 
     def abandon_transaction(self) -> None:
         """Roll back what a failed operation left open: diskcache does not when the COMMIT itself fails."""

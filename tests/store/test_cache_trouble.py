@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llmrouter.store.cache import DiskCache
+from llmrouter.store.cache import DiskCache, Write
 from tests.store.planting import KEY, database, execute, run_restricted
 
 
@@ -82,6 +82,17 @@ def test_a_locked_database_costs_a_moment_and_one_warning(
     assert len(warnings) == 1
     assert "locked" in warnings[0]
     assert cache.set(KEY, b"new", 60)
+
+
+def test_what_is_written_behind_calls_waits_longer_for_others(cache: DiskCache, directory: Path) -> None:
+    cache.set(KEY, b"v", 60)
+    other = database(directory)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        stored = pool.submit(cache.set_all, {KEY: Write(b"new", 60, 0.0, time.time())})
+        time.sleep(0.5)  # longer than anything on the way of a call waits
+        other.close()
+        assert stored.result()
 
 
 def test_a_database_locked_before_it_is_opened_costs_a_moment(directory: Path, warnings: list[str]) -> None:
