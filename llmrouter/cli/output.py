@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,9 +64,18 @@ def drop_stdout() -> None:
 
 
 def write_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> None:
-    """Write rows under a header: drawn on a terminal, plain columns elsewhere. `right` names columns of numbers."""
-    drawn = sys.stdout.isatty()
+    """Write rows under a header: drawn on a terminal that is wide enough, plain columns elsewhere.
+
+    `right` names columns of numbers.
+    """
+    drawn = sys.stdout.isatty() and _least_width(header, rows) <= shutil.get_terminal_size().columns
     write(_drawn(header, rows, right) if drawn else "\n".join(columns([header, *rows])) + "\n")
+
+
+def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the width below which a drawn table would lose text: every column but the last stays on one line."""
+    widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header) - 1)]
+    return sum(widths) + 3 * len(header) + len(header[-1])
 
 
 def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> str:
