@@ -138,7 +138,8 @@ class Database(diskcache.Cache):  # type: ignore[misc]  # the base class has no 
         )
         with _connecting:
             self.connections.add(con)
-        con.execute("PRAGMA auto_vacuum = 1")  # must precede the first table; deleted entries then give pages back
+        if con.execute("PRAGMA auto_vacuum").fetchone() != (1,):  # setting it, even again, waits for all who write
+            con.execute("PRAGMA auto_vacuum = 1")  # must precede the first table; deleted entries then give pages back
         use_wal(con)
         for pragma in _PRAGMAS:
             con.execute(pragma)

@@ -84,6 +84,18 @@ def test_a_locked_database_costs_a_moment_and_one_warning(
     assert cache.set(KEY, b"new", 60)
 
 
+def test_a_thread_that_starts_while_somebody_writes_reads_at_once(
+    cache: DiskCache, directory: Path, warnings: list[str]
+) -> None:
+    cache.set(KEY, b"v", 60)
+    other = database(directory)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cache.get, KEY).result() is not None
+    other.close()
+    assert not warnings
+
+
 def test_what_is_written_behind_calls_waits_longer_for_others(cache: DiskCache, directory: Path) -> None:
     cache.set(KEY, b"v", 60)
     other = database(directory)
