@@ -13,7 +13,8 @@ import time
 import weakref
 from typing import Final, TypeAlias, TypeVar
 
-_PATIENCE_S: Final = 1.0  # a fork is not held up for longer, and then has to do without what it could not take
+_TURN_S: Final = 0.05  # for a lock whose holder may be waiting for another one
+_PATIENCE_S: Final = 2.0  # a fork is not held up for longer, and then has to do without what it could not take
 
 _Lock: TypeAlias = "threading.Lock | threading.RLock"
 
@@ -52,25 +53,31 @@ def _before_fork() -> None:
 def _take(locks: list[_Lock], until: float) -> None:
     """Take all of them, or, when the time is over, those that are free.
 
-    It waits for one lock at a time and holds no other meanwhile: threads take several, in orders of their own.
+    What is taken is kept while the next is waited for: otherwise busy threads would never all be out at one time.
+    Where a thread holds one lock and waits for another that is taken here, nothing is gained by waiting: all are let
+    go of, and that thread's lock comes first the next time.
     """
-    awaited: _Lock | None = None
-    while True:
-        left_s = max(0.0, until - time.monotonic())
-        if awaited is not None and awaited.acquire(timeout=left_s):
-            _held.append(awaited)
-        missed = [each for each in locks if each is not awaited and not _taken(each)]
-        if not missed or not left_s:
+    turn_s = _TURN_S
+    while locks:
+        held_up = next((each for each in locks if not _taken(each, until, turn_s)), None)
+        if held_up is None:
             return
+        if time.monotonic() >= until:
+            break
         _let_go()
-        awaited = missed[0]
+        turn_s *= 2  # on a crowded machine a thread may need so long to get to the end of what it does
+        locks = [held_up, *(each for each in locks if each is not held_up)]
+    for each in locks:
+        if not any(each is held for held in _held):
+            _taken(each, until, 0.0)
 
 
-def _taken(lock: _Lock) -> bool:
-    free = lock.acquire(blocking=False)
-    if free:
+def _taken(lock: _Lock, until: float, turn_s: float) -> bool:
+    left_s = max(0.0, until - time.monotonic())
+    taken = lock.acquire(timeout=min(left_s, turn_s) if _held else left_s)
+    if taken:
         _held.append(lock)
-    return free
+    return taken
 
 
 def _let_go() -> None:

@@ -78,6 +78,25 @@ tell(statuses)
     assert told(lines) == [0] * 20
 
 
+def test_the_locks_of_many_busy_threads_are_all_free_in_every_child() -> None:
+    lines = """
+locks = [forks.lock() for _ in range(12)]
+def busy(lock):
+    while not stop.is_set():
+        with lock:
+            time.sleep(0.002)
+threads = [threading.Thread(target=busy, args=[lock]) for lock in locks]
+for thread in threads:
+    thread.start()
+statuses = [child_takes(*locks) for _ in range(10)]
+stop.set()
+for thread in threads:
+    thread.join()
+tell(statuses)
+"""
+    assert told(lines) == [0] * 10
+
+
 def test_a_lock_that_is_never_let_go_holds_up_a_fork_for_a_moment_only() -> None:
     lines = """
 stuck, other = forks.lock(), forks.lock()

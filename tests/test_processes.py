@@ -185,6 +185,16 @@ def test_a_killed_process_holds_up_a_slot_for_ten_seconds_at_most(fault_server: 
     assert asked(server) == 2
 
 
+def test_with_redis_a_killed_process_holds_up_its_flights_for_ten_seconds_at_most(
+    fault_server: FaultServers, own_redis: RedisServer
+) -> None:
+    own_redis.start()
+    server = fault_server([silence(60), OPENAI.reply("Here.")])
+    config = chain((OPENAI, server), **HOUR) | {"state": {"url": own_redis.url}}
+    assert 5.0 < _seconds_held_up(server, config) < 11.5
+    assert asked(server) == 2
+
+
 PROBING = """
 import llmrouter.policy.breaker as breaker
 breaker.PROBE_LEASE_S = 1.5
@@ -194,11 +204,13 @@ router.chat("r", "the probe")
 """
 
 
-def test_a_killed_probe_makes_room_for_the_next_when_its_lease_is_over(fault_server: FaultServers) -> None:
+def test_a_killed_probe_makes_room_for_the_next_when_its_lease_is_over(
+    fault_server: FaultServers, shared: dict[str, str]
+) -> None:
     server, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
     config = chain((OPENAI, server), (OPENAI, spare), breaker={"failures": 3, "cooldown": "50ms"}, **HOUR)
     config["routes"]["r"]["cache"] = False
-    config["state"] = {"url": "file:"}
+    config["state"] = shared
     with Router(config) as router:
         assert router.chat("r", "hello").content == "Spare."
         server.script([silence(60), OPENAI.reply("Back.")])

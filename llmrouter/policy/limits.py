@@ -1,7 +1,6 @@
 """Limits: requests and tokens a minute, and requests at once, reserved before anything is sent.
 
-Neither `limits` nor `pyrate-limiter` fits: both keep one entry for each unit of weight (a prompt of 8,000 tokens is
-8,000 rows), neither takes back what was reserved too much, and both read the clock or sleep by themselves.
+Why neither `limits` nor `pyrate-limiter` does this is told in docs/reliability.md, "Limits".
 
 A minute is a window that slides in steps of a second. What is reserved counts until a full minute *and a second* have
 passed, so that requests which take unequal time to arrive do not add up to more than the limit at the provider.
