@@ -24,16 +24,16 @@ def draw(run: Mapping[str, Any], folder: Path) -> list[Path]:
     from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
 
     plt.rcParams.update(
-        {"font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
+        {"font.size": 11, "svg.fonttype": "path", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
     )
-    figure, axes = plt.subplots(1, 3, figsize=(11, 2.9), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.2), layout="constrained")
     one = {name: each["median_ms"] for name, each in run["one call"].items()}
     crowd = {name: each["calls_per_s"] for name, each in run["many at once"]["64"].items()}
     stream = {name: each["median_ms"] for name, each in run["stream of 200"].items()}
     stream["llmrouter, openai, no cache"] = stream.pop("llmrouter, openai")
-    _bars(axes[0], "One call, ms", one)
-    _bars(axes[1], "64 calls at once, calls a second", crowd)
-    _bars(axes[2], "Stream of 200 chunks, ms", stream)
+    _bars(axes[0], "One call: milliseconds, less is better", one)
+    _bars(axes[1], "64 calls at once: calls a second, more is better", crowd)
+    _bars(axes[2], "Stream of 200 chunks: milliseconds, less is better", stream)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "performance.svg", folder / "performance.png"]
     for path in paths:
@@ -47,7 +47,7 @@ def _bars(axis: Any, title: str, values: Mapping[str, float]) -> None:
     colours = [_OURS if name.startswith("llmrouter") else _OTHERS for name in shown]
     bars = axis.barh([_SHOWN[name] for name in shown], [values[name] for name in shown], color=colours)
     axis.bar_label(bars, fmt="%.3g", padding=3)
-    axis.set_title(title, loc="left", fontsize=9)
+    axis.set_title(title, loc="left", fontsize=11)
     axis.margins(x=0.15)
     axis.set_xticks([])
     axis.spines[["top", "bottom"]].set_visible(False)

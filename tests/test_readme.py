@@ -43,7 +43,7 @@ def cli(*arguments: str) -> Result:
 PYTHON = blocks("python")
 # What each program prints when a model answers, in the order of the page.
 PRINTED = (
-    r"^A model's words\.\nopenai/gpt-6-luna\n0\.0000047 USD\n$",
+    r"^A model's words\.\nopenai/gpt-6-luna: ok\n$",
     r"^A model's words\.\d+ tokens\n$",
     r"^route summarize: deadline 30s, worst case .+\n#  target +tokens ",
     r"^complaint\n$",
@@ -66,19 +66,27 @@ def model(request: Request) -> Reply:
     return OPENAI.reply(answer)(request)
 
 
-def test_the_first_program_prints_what_the_page_says(tmp_path: Path) -> None:
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The working folder of somebody who copied the page's first file into a clone."""
     (tmp_path / "routes.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("clone")
+def test_the_first_program_prints_what_the_page_says() -> None:
     run = [sys.executable, "-W", "error", "-c", PYTHON[0]]
     done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == blocks("text")[0], done.stderr
 
 
+@pytest.mark.usefixtures("clone")
 def test_every_program_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault_server: FaultServers
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault_server: FaultServers
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", fault_server(model).url + OPENAI.root)
     monkeypatch.setenv("OPENAI_API_KEY", "none-of-yours")
-    (tmp_path / "routes.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     names: dict[str, Any] = {}
     for program, printed in zip(PYTHON, PRINTED, strict=True):
         exec(compile(program, "README.md", "exec"), names)
