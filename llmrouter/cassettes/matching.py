@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from llmrouter.cassettes.scrub import REDACTED
-from llmrouter.pipeline.playback import Asked
+from llmrouter.pipeline.playback import Asked, UnsentError
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ def public(cls: type[T]) -> type[T]:
 
 
 @public
-class CassetteMissError(BaseException):
+class CassetteMissError(UnsentError):
     """A request was made that is not on the cassette. `sent` and `nearest` are texts: what was asked, what is there.
 
     Not an Exception, and that is its purpose: SDKs wrap those as connection errors, the router would ask the next

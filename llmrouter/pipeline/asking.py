@@ -18,7 +18,7 @@ from llmrouter.pipeline.reading import Bound, Reading, Received
 from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
 from llmrouter.pipeline.settle import Books, judge, usd_of
-from llmrouter.pipeline.unfinished import Sent, reported
+from llmrouter.pipeline.unfinished import Sent, outcome_of_error, reported
 from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S
 from llmrouter.types import Attempt, Completion, Message, Usage
 
@@ -165,7 +165,7 @@ class Asking:
                 pass
             return reading.received()
         except BaseException as error:
-            self.abandon(walk, reading, "failed" if isinstance(error, Exception) else "cancelled", error)
+            self.abandon(walk, reading, outcome_of_error(error), error)
             raise
         finally:
             await self._runtime.protect(reading.close())

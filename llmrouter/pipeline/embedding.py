@@ -16,7 +16,7 @@ from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.pipeline.rung import raise_as_ours, read
 from llmrouter.pipeline.settle import usd_of
-from llmrouter.pipeline.unfinished import Sent
+from llmrouter.pipeline.unfinished import Sent, outcome_of_error
 from llmrouter.providers.base import WireCall, WireReply, WireTimeouts
 from llmrouter.types import Attempt, Embeddings, Message, Response, Usage
 
@@ -98,8 +98,7 @@ class Embedding:
         try:
             found = await walk.run(partial(self._rung, walk))
         except BaseException as error:
-            outcome = "failed" if isinstance(error, Exception) else "cancelled"
-            pipeline.unanswered(walk, outcome, error, "embeddings")
+            pipeline.unanswered(walk, outcome_of_error(error), error, "embeddings")
             raise
         pipeline.answered(walk, _as_response(found), "embeddings")
         return found

@@ -28,6 +28,7 @@ from llmrouter.pipeline.rung import Prepared, prepare
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.pipeline.settle import Books, judge
 from llmrouter.pipeline.traffic import Traffic
+from llmrouter.pipeline.unfinished import outcome_of_error
 from llmrouter.policy.leases import POLL_S, Lease
 from llmrouter.store import codec
 from llmrouter.types import Attempt, Completion, Response, Usage
@@ -69,7 +70,7 @@ class Pipeline:
                 raise
             response = stale
         except BaseException as error:
-            self.unanswered(walk, "cancelled" if not isinstance(error, Exception) else "failed", error)
+            self.unanswered(walk, outcome_of_error(error), error)
             raise
         if len(response.attempts) < len(walk.attempts):  # what lost a race was booked after the answer had come
             response = replace(response, attempts=tuple(walk.attempts))

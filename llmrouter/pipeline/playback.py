@@ -42,6 +42,10 @@ class Asked:
     overrides: tuple[str, ...]
 
 
+class UnsentError(BaseException):
+    """A request was held back, since a replay sends nothing. It fails its call; nobody gave that call up."""
+
+
 _in_use: tuple[Playback, ...] = ()
 asked: Final[ContextVar[Asked | None]] = ContextVar("llmrouter_asked", default=None)
 

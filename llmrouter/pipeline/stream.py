@@ -19,6 +19,7 @@ from llmrouter.pipeline.flight import Crashed, Flight, Gone, Landed
 from llmrouter.pipeline.reading import Bound, Reading
 from llmrouter.pipeline.rung import Prepared
 from llmrouter.pipeline.runtime import END, End
+from llmrouter.pipeline.unfinished import outcome_of_error
 from llmrouter.policy.leases import Lease
 from llmrouter.types import Done, Event, Reasoning, Response, Restart, Text, ToolCallDelta
 
@@ -57,11 +58,8 @@ class StreamCore:
                 if self.ended:
                     return END
                 await self._advance()
-        except LLMRouterError as error:
-            await self._fail("failed", error)
-            raise
         except BaseException as error:
-            await self._fail("failed" if isinstance(error, Exception) else "cancelled", error)
+            await self._fail(outcome_of_error(error), error)
             raise
         return self._pending.popleft()
 

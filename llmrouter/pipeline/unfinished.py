@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llmrouter.errors import (
     APIConnectionError,
@@ -22,10 +22,16 @@ from llmrouter.errors import (
 from llmrouter.pipeline.chain import Walk
 from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.plan import RungPlan
+from llmrouter.pipeline.playback import UnsentError
 from llmrouter.pipeline.rung import Ready
 from llmrouter.pipeline.settle import Books
 from llmrouter.providers.base import WireReply
 from llmrouter.types import Attempt, Usage
+
+
+def outcome_of_error(error: BaseException) -> Literal["failed", "cancelled"]:
+    """Return `cancelled` where nobody waits any more: a task was cancelled, a race lost, or Ctrl-C came."""
+    return "failed" if isinstance(error, (Exception, UnsentError)) else "cancelled"
 
 
 @dataclass(slots=True)
@@ -51,7 +57,7 @@ class Sent:
     def failed(self, books: Books, error: BaseException, usage: Usage | None = None) -> None:
         """Price and record it where it may be billed; of all others the walk takes note itself."""
         if self._may_be_billed(error):
-            self.over(books, "failed" if isinstance(error, Exception) else "cancelled", error, usage)
+            self.over(books, outcome_of_error(error), error, usage)
 
     def _may_be_billed(self, error: BaseException) -> bool:
         if isinstance(error, RequestTimeoutError):
@@ -62,7 +68,7 @@ class Sent:
             return self.answering or error.answer_begun  # else it was refused, or lost before anybody took it up
         if isinstance(error, LLMRouterError):
             return isinstance(error, StreamInterruptedError)  # all others are the provider's own refusals
-        return not isinstance(error, Exception)  # nobody waits any more: a task was cancelled, or Ctrl-C came
+        return outcome_of_error(error) == "cancelled"
 
 
 def reported(rung: RungPlan, reply: WireReply | None) -> Usage | None:

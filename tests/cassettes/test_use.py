@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from llmrouter.cassettes import CassetteMissError, use_cassette
 from llmrouter.cassettes.matching import Sent
 from llmrouter.errors import APIConnectionError, InvalidRequestError, RateLimitError
 from llmrouter.pipeline import playback
+from llmrouter.pipeline.observer import Ended
 from tests.conftest import FaultServers
 from tests.servers.protocols import OPENAI, PROTOCOLS, Protocol
 from tests.servers.replies import Reply
@@ -360,6 +362,26 @@ def test_a_stream_that_was_not_recorded_ends_the_call_too(
     config = recorded(face, fault_server, protocol)
     with use_cassette(FILE), face.router(config) as router, pytest.raises(CassetteMissError):
         face.text(router, "r", "hullo")
+
+
+def asked(face: Face, router: Any, how: str) -> None:
+    if how == "embed":
+        face.embed(router, "openai/text-embedding-3-small", ["hullo"])
+    elif how == "stream":
+        face.text(router, "openai/gpt-6-luna", "hullo")
+    else:
+        face.chat(router, "openai/gpt-6-luna", "hullo")
+
+
+@pytest.mark.parametrize("how", ["chat", "stream", "embed"])
+def test_a_request_that_was_not_recorded_has_failed_and_cost_nothing(face: Face, how: str) -> None:
+    ends: list[Ended] = []
+    with use_cassette("none.yaml"), face.router({"version": 1}) as router:
+        router.add_observer(SimpleNamespace(ended=ends.append))
+        with pytest.raises(CassetteMissError):
+            asked(face, router, how)
+        assert router.total_cost == 0
+    assert [(end.outcome, type(end.error), list(end.attempts)) for end in ends] == [("failed", CassetteMissError, [])]
 
 
 def test_a_request_more_often_than_recorded_says_so(face: Face, fault_server: FaultServers) -> None:
