@@ -148,8 +148,19 @@ def _words(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Return the docstring's first paragraph, and its words about each argument."""
     from docstring_parser import parse
 
-    doc = parse(inspect.getdoc(function) or "")
+    doc = parse(_docstring(function))
     return _first_paragraph(doc.description or ""), {each.arg_name: each.description or "" for each in doc.params}
+
+
+def _docstring(function: Callable[..., Any]) -> str:
+    """Return what is said of a function; of an object, what its `__call__` says, else its class."""
+    if inspect.isroutine(inspect.unwrap(function)):  # also one in a wrapper that is an object, such as a cache
+        return inspect.getdoc(function) or ""
+    kind = type(function)
+    calls = (vars(each)["__call__"].__doc__ for each in kind.__mro__ if "__call__" in vars(each))
+    words = next(filter(None, (*calls, kind.__doc__)), "")
+    made_up = words.startswith(f"{kind.__name__}(")  # a dataclass without words shows its fields, and their defaults
+    return "" if made_up else inspect.cleandoc(words)
 
 
 def _first_paragraph(text: str) -> str:
@@ -202,8 +213,9 @@ def _parameters(function: Callable[..., Any], place: str) -> list[inspect.Parame
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     from typing_extensions import get_type_hints
 
-    described = function if inspect.isroutine(function) else type(function).__call__
-    return get_type_hints(inspect.unwrap(described), include_extras=True)
+    inner = inspect.unwrap(function)
+    described = inner if inspect.isroutine(inner) else inspect.unwrap(type(inner).__call__)
+    return get_type_hints(described, include_extras=True)
 
 
 def _field(hint: Any, name: str, default: Any, described: Mapping[str, str]) -> Any:

@@ -8,6 +8,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -238,6 +239,54 @@ class Doubler:
 
     def __call__(self, number: int) -> int:
         return number * 2
+
+
+class Forecast:
+    """Holds the connection to a weather service."""
+
+    def __call__(self, city: str) -> str:
+        """Tell the weather of a city.
+
+        Args:
+            city: its name in English
+        """
+        return city
+
+
+class Quicker(Forecast):
+    def __call__(self, city: str) -> str:
+        return city
+
+
+@dataclass(eq=False)
+class Silent:
+    secret: str = "not for a model"
+
+    def __call__(self, city: str) -> str:
+        return city
+
+
+@functools.lru_cache
+def kept(city: str) -> str:
+    """Tell it from memory."""
+    return city
+
+
+@pytest.mark.parametrize("tool", [Forecast(), Quicker()], ids=["its own", "inherited"])
+def test_a_callable_object_is_described_by_what_its_call_says(tool: Any) -> None:
+    found = as_tool(tool)
+    assert found.description == "Tell the weather of a city."
+    assert found.parameters["properties"]["city"]["description"] == "its name in English"
+
+
+def test_what_a_dataclass_says_of_its_fields_describes_no_tool() -> None:
+    assert as_tool(Silent()).description == ""
+
+
+def test_a_function_in_a_cache_is_read_like_the_function() -> None:
+    found = as_tool(kept)
+    assert found.description == "Tell it from memory."
+    assert found.parameters["properties"]["city"] == {"type": "string"}
 
 
 def test_a_callable_object_is_a_tool_named_by_its_class() -> None:
