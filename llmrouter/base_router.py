@@ -12,7 +12,7 @@ from llmrouter import forks
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import Loaded, load
-from llmrouter.content import is_whole
+from llmrouter.content import HALF, is_whole
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
 from llmrouter.explain import Plan, explain
 from llmrouter.observe.ledger import Accounts
@@ -271,7 +271,5 @@ def texts_of(texts: str | Sequence[str]) -> list[str]:
         if not isinstance(text, str):
             raise InvalidRequestError(f"texts[{index}]: expected text, got {type(text).__name__}")
         if not is_whole(text):
-            raise InvalidRequestError(
-                f"texts[{index}] holds half of a character (a lone surrogate), which cannot be sent"
-            )
+            raise InvalidRequestError(f"texts[{index}] holds {HALF}")
     return listed

@@ -6,9 +6,10 @@ Frozen values. Nothing is fetched from a URL; only `Image.from_path` and `Docume
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from llmrouter.errors import InvalidRequestError
 from llmrouter.frozen import quickly_made
@@ -23,6 +24,9 @@ class Text:
     cache: bool = False  # end of a stable prefix: providers that take explicit marks put one here
 
 
+HALF: Final = "half of a character (a lone surrogate), which cannot be sent"
+
+
 def is_whole(text: str) -> bool:
     """Whether `text` can be sent: JSON and UTF-16 may leave half of a character (a surrogate), which UTF-8 has not."""
     if text.isascii():
@@ -34,11 +38,38 @@ def is_whole(text: str) -> bool:
     return True
 
 
+def has_half(data: object) -> bool:
+    """Whether a text anywhere in `data`, made of dicts and lists as JSON is, holds half of a character."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if not is_whole(value):
+                return True
+        elif isinstance(value, Mapping):
+            left.extend((*value, *value.values()))
+        elif isinstance(value, list | tuple):
+            left.extend(value)
+    return False
+
+
 def made_whole(text: str) -> str:
     """Return `text` with the two halves of a character joined, and U+FFFD for a half that is alone."""
     if is_whole(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def data_made_whole(data: Any) -> Any:
+    """Return `data`, made of dicts and lists as JSON is, with every text in it made whole."""
+    if isinstance(data, str):
+        return made_whole(data)
+    if isinstance(data, Mapping):
+        return {data_made_whole(key): data_made_whole(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        values = [data_made_whole(value) for value in data]
+        return values if isinstance(data, list) else tuple(values)
+    return data
 
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (

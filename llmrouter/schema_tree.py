@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
+from llmrouter.content import HALF, is_whole
+
 Json: TypeAlias = dict[str, Any]
 
 _BRANCHES: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -22,7 +24,10 @@ _SINGLE: Final = (
 
 def json_text(schema: Mapping[str, Any]) -> str:
     """Return the schema as JSON text, the key of every memo. Raises TypeError or ValueError when it is no JSON."""
-    return json.dumps(schema, ensure_ascii=False, allow_nan=False, default=_as_dict)
+    text = json.dumps(schema, ensure_ascii=False, allow_nan=False, default=_as_dict)
+    if not is_whole(text):
+        raise ValueError(f"it holds {HALF}")
+    return text
 
 
 def _as_dict(value: object) -> Any:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
+from llmrouter.content import HALF, is_whole
 from llmrouter.errors import InvalidRequestError
 from llmrouter.parts import as_mapping, invalid, near, optional_text, text_at
 from llmrouter.schema import check_json_schema, pydantic_problems
@@ -56,6 +57,8 @@ def as_tool(tool: ToolLike, place: str = "tool") -> Tool:
         found = _from_dict(tool, place)
     if not _NAME.fullmatch(found.name):
         raise invalid(place, f"{found.name!r} is no tool name: 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")
+    if not is_whole(found.description):
+        raise invalid(place, f"the description of {found.name!r} holds {HALF}")
     return found
 
 

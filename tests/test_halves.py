@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from llmrouter import InvalidRequestError, Text
-from tests.chains import Mode, ask, chain, each_mode, each_protocol
+from llmrouter import Image, InvalidRequestError, Message, Text, Tool, ToolCall
+from llmrouter.types import Private
+from tests.chains import Mode, ask, chain, each_mode, each_protocol, failing
 from tests.conftest import FaultServers
 from tests.servers.http1 import Request
-from tests.servers.protocols import OPENAI, Answer, Call, Protocol
+from tests.servers.protocols import ANTHROPIC, OPENAI, Answer, Call, Protocol
 from tests.servers.replies import Reply, raw_reply, sse
 from tests.worlds import Face
 
@@ -71,6 +77,72 @@ def test_half_a_character_that_ends_a_stream_is_told_in_its_last_piece(
     with face.router(chain((protocol, fault_server(sse(pieces, protocol.headers))))) as router:
         events = face.events(router, "r", "hello")
     assert "".join(event.text for event in events if isinstance(event, Text)) == events[-1].response.content
+
+
+THOUGHT: dict[str, Callable[[str], Any]] = {
+    "anthropic": lambda text: [{"type": "thinking", "thinking": text, "signature": "s"}],
+    "google": lambda text: [{"text": text, "thought": True}],
+}
+
+
+@each_protocol
+@each_mode
+def test_half_a_character_in_a_private_part_is_told_with_its_place_before_any_request(
+    face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
+) -> None:
+    server = fault_server(protocol.reply())
+    data = THOUGHT.get(protocol.name, lambda text: {"reasoning_content": text})("hm \ud83d")
+    answer = Message("assistant", "Well.", private=(Private("other", "whole"), Private("first", data)))
+    with face.router(chain((protocol, server))) as router:
+        error = failing(InvalidRequestError, face, router, mode, [Message("user", "hello"), answer])
+    assert "messages[1].private[1] holds half of a character" in str(error)
+    assert not server.requests
+
+
+HALVED: dict[str, dict[str, Any]] = {
+    "a name": {"messages": [Message("user", "hello", name="\ud83d")]},
+    "a URL": {"messages": [Message("user", (Image(url="https://a.invalid/\ud83d"),))]},
+    "a call of a tool": {"messages": [Message("user", "x"), Message("assistant", "", (ToolCall("c", "\ud83d", {}),))]},
+    "a tool": {"messages": "hello", "tools": [Tool("look", "at \ud83d")]},
+    "parameters": {"messages": "hello", "tools": [Tool("look", "", {"type": "object", "title": "\ud83d"})]},
+    "a schema": {"messages": "hello", "schema": {"type": "object", "title": "\ud83d"}},
+    "a stop word": {"messages": "hello", "stop": ["\ud83d"]},
+}
+
+
+@pytest.mark.parametrize("given", HALVED.values(), ids=HALVED)
+def test_half_a_character_anywhere_in_a_call_is_told_before_any_request(
+    face: Face, fault_server: FaultServers, given: dict[str, Any]
+) -> None:
+    server = fault_server(OPENAI.reply())
+    with face.router(chain((OPENAI, server))) as router:
+        error = failing(InvalidRequestError, face, router, "chat", **given)
+    assert "holds half of a character" in str(error)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("case", CASES)
+@each_mode
+def test_thoughts_that_a_server_has_cut_can_be_sent_back(
+    face: Face, fault_server: FaultServers, case: str, mode: Mode
+) -> None:
+    first, second, meant = CASES[case]
+    thought, halves = b"WHAT IT THINKS", (b"Well" + first, second + b" done")
+
+    def answer(request: Request) -> Reply:
+        reply = ANTHROPIC.reply(Answer("So.", reasoning=thought.decode()))(request)
+        cut = halves if request.streamed else (b"".join(halves),)
+        pieces = [
+            each.replace(thought, half) for each in reply.pieces for half in (cut if thought in each else cut[:1])
+        ]
+        return replace(reply, pieces=pieces)
+
+    server = fault_server(answer)
+    with face.router(chain((ANTHROPIC, server))) as router:
+        reply = ask(face, router, mode)
+        ask(face, router, mode, [Message("user", "hello"), reply.message, Message("user", "on")])
+    assert meant in str(reply.message.private)
+    assert meant in json.dumps(server.requests[1].json, ensure_ascii=False)
 
 
 def test_the_arguments_of_a_tool_are_made_whole(face: Face, fault_server: FaultServers) -> None:

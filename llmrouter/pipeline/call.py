@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from llmrouter.content import is_whole
+from llmrouter.content import HALF, has_half
 from llmrouter.errors import CacheMissError, InvalidRequestError
 from llmrouter.frozen import quickly_made
 from llmrouter.messages import normalize
@@ -22,6 +22,7 @@ from llmrouter.types import (
     Message,
     MessagesLike,
     Params,
+    Part,
     Request,
     Schema,
     Text,
@@ -116,13 +117,33 @@ def _sendable(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Refuse text with half of a character in it, which no request could carry."""
     for index, message in enumerate(messages):
         content = message.content
-        if isinstance(content, str) and content.isascii() and not message.tool_calls:
+        if (
+            isinstance(content, str)
+            and content.isascii()
+            and not (message.name or message.tool_calls or message.private)
+        ):
             continue
-        texts = (content,) if isinstance(content, str) else tuple(x.text for x in content if isinstance(x, Text))
-        if not all(map(is_whole, (*texts, *(call.arguments_json for call in message.tool_calls)))):
-            said = "holds half of a character (a lone surrogate), which cannot be sent"
-            raise InvalidRequestError(f"messages[{index}] {said}; text.encode(errors='replace').decode() replaces it")
+        if (place := _place_of_half(message)) is not None:
+            advice = "text.encode(errors='replace').decode() replaces it"
+            raise InvalidRequestError(f"messages[{index}]{place} holds {HALF}; {advice}")
     return messages
+
+
+def _place_of_half(message: Message) -> str | None:
+    """Return where in a message half of a character is, None where there is none."""
+    content = message.content
+    if has_half((message.name, content if isinstance(content, str) else tuple(map(_texts, content)))):
+        return ""
+    calls = ((call.name, call.arguments_json) for call in message.tool_calls)
+    places = {"tool_calls": calls, "private": (private.data for private in message.private)}
+    halves = (f".{name}[{at}]" for name, each in places.items() for at, data in enumerate(each) if has_half(data))
+    return next(halves, None)
+
+
+def _texts(part: Part) -> tuple[str | None, ...]:
+    if isinstance(part, Text):
+        return (part.text,)
+    return (part.url, part.filename if isinstance(part, Document) else None)
 
 
 def _with_system(messages: tuple[Message, ...], asked: str | None, default: str | None) -> tuple[Message, ...]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from llmrouter.content import made_whole
-from llmrouter.types import Completion, Delta, Text, ToolCall, ToolCallDelta
+from llmrouter.content import data_made_whole, has_half, made_whole
+from llmrouter.types import Completion, Delta, Private, Text, ToolCall, ToolCallDelta
 
 _Place: TypeAlias = tuple[type[Delta], int | None]  # texts that grow side by side: answer, reasoning, each tool call
 
@@ -53,7 +53,7 @@ def _text(delta: Delta) -> str:
 
 def whole(completion: Completion) -> Completion:
     """Return the answer with its halves joined, and U+FFFD for one that is alone."""
-    message, reasoning = completion.message, completion.reasoning
+    message, reasoning, private = completion.message, completion.reasoning, completion.message.private
     content = message.content
     calls = message.tool_calls
     if isinstance(content, str):
@@ -66,6 +66,10 @@ def whole(completion: Completion) -> Completion:
         calls = tuple(ToolCall(call.id, call.name, made_whole(call.arguments_json)) for call in calls)
     if reasoning is not None:
         reasoning = made_whole(reasoning)
-    if (content, calls, reasoning) == (message.content, message.tool_calls, completion.reasoning):
+    if has_half([each.data for each in private]):  # it is sent back as it is
+        private = tuple(Private(each.origin, data_made_whole(each.data)) for each in private)
+    before = message.content, message.tool_calls, message.private, completion.reasoning
+    if (content, calls, private, reasoning) == before:
         return completion
-    return replace(completion, message=replace(message, content=content, tool_calls=calls), reasoning=reasoning)
+    message = replace(message, content=content, tool_calls=calls, private=private)
+    return replace(completion, message=message, reasoning=reasoning)

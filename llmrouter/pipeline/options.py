@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict
 
 from llmrouter.config import fields
-from llmrouter.content import is_whole
+from llmrouter.content import HALF, is_whole
 from llmrouter.errors import InvalidRequestError
 from llmrouter.units import duration, shown
 
@@ -118,14 +118,14 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {type(value).__name__}")
     if not is_whole(value):
-        raise ValueError("it holds half of a character (a lone surrogate), which cannot be sent")
+        raise ValueError(f"it holds {HALF}")
     return value
 
 
 def _stop(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str | Sequence) or not all(isinstance(each, str) for each in value):
         raise ValueError("expected text, or a list of texts")
-    return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(map(_text, (value,) if isinstance(value, str) else value))
 
 
 def _limits(value: Any) -> dict[str, float]:
