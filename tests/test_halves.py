@@ -82,6 +82,8 @@ def test_half_a_character_that_ends_a_stream_is_told_in_its_last_piece(
 THOUGHT: dict[str, Callable[[str], Any]] = {
     "anthropic": lambda text: [{"type": "thinking", "thinking": text, "signature": "s"}],
     "google": lambda text: [{"text": text, "thought": True}],
+    "openai": lambda text: {"reasoning_content": text},
+    "responses": lambda text: [{"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}],
 }
 
 
@@ -91,7 +93,7 @@ def test_half_a_character_in_a_private_part_is_told_with_its_place_before_any_re
     face: Face, fault_server: FaultServers, protocol: Protocol, mode: Mode
 ) -> None:
     server = fault_server(protocol.reply())
-    data = THOUGHT.get(protocol.name, lambda text: {"reasoning_content": text})("hm \ud83d")
+    data = THOUGHT[protocol.name]("hm \ud83d")
     answer = Message("assistant", "Well.", private=(Private("other", "whole"), Private("first", data)))
     with face.router(chain((protocol, server))) as router:
         error = failing(InvalidRequestError, face, router, mode, [Message("user", "hello"), answer])
