@@ -239,10 +239,10 @@ class Completion:
 class Attempt:
     """One request to one target, or the reason why a rung was skipped.
 
-    `outcome` is ok, failed, skipped, cached, abandoned or cancelled; `error` the error itself; `reason` why it was
-    skipped, or where an answer came from that cost nothing (None: the cache; `stale`: its expired entry; `shared`: an
-    identical call under way); `seconds` how long it took; `waited_s` the wait before it; `usage` and `cost_nano`
-    (nano-USD) are None when nothing was billed or it is unknown.
+    `outcome` is ok, failed, skipped, cached, abandoned or cancelled; `error` the error itself, CancelledError for a
+    hedge that lost; `reason` why it was skipped, or where an answer came from that cost nothing (None: the cache;
+    `stale`: its expired entry; `shared`: an identical call under way); `seconds` how long it took; `waited_s` the wait
+    before it; `usage` and `cost_nano` (nano-USD) are None when nothing was billed or it is unknown.
     """
 
     target: str

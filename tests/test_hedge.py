@@ -23,6 +23,7 @@ from tests.chains import (
     within,
 )
 from tests.conftest import FaultServers
+from tests.ledger.rows import ALL
 from tests.servers.faults import FaultServer, unanswered_port
 from tests.servers.protocols import ANTHROPIC, OPENAI, Answer, Protocol
 from tests.servers.replies import silence
@@ -64,10 +65,13 @@ def test_both_attempts_are_told_of_and_booked(face: Face, fault_server: FaultSer
         reply = ask(face, router, mode)
         face.run(router.close)
         rows = {row.key.partition("/")[0]: row for row in face.run(router.usage, by="target").rows}
+        errors = [row.error for row in router.ledger.read(ALL) if row.outcome == "cancelled"]
         total = router.total_cost
     assert sorted(outcomes(reply)) == [("first", "cancelled"), ("second", "ok")]
     assert set(rows) == {"first", "second"}
     [lost] = [attempt for attempt in reply.attempts if attempt.outcome == "cancelled"]
+    assert isinstance(lost.error, asyncio.CancelledError)
+    assert errors == ["CancelledError"]  # the same word in both worlds
     assert lost.usage.estimated  # the provider has the prompt, and nobody knows what it will bill
     assert total - before == pytest.approx(reply.cost_usd + lost.cost_usd)
 

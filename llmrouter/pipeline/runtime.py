@@ -38,10 +38,6 @@ class SuspendedError(RuntimeError):
     """Shared code awaited something that only an event loop could finish."""
 
 
-class InterruptedCallError(BaseException):
-    """This thread lost a race: what it does is not wanted any more. As little an Exception as CancelledError is."""
-
-
 Racer: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 
 
@@ -126,7 +122,7 @@ class BlockingRuntime:
         if interrupt is None:
             time.sleep(seconds)
         elif interrupt.asked.wait(seconds):
-            raise InterruptedCallError
+            raise _cut_short()
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, within: float | None) -> Any:
         """See Runtime."""
@@ -135,7 +131,7 @@ class BlockingRuntime:
             return fn(*args)
         except Exception:
             if bound.interrupt is not None and bound.interrupt.asked.is_set():
-                raise InterruptedCallError from None
+                raise _cut_short() from None
             raise
         finally:
             bound.until = before
@@ -159,7 +155,7 @@ class BlockingRuntime:
             until = math.inf if within is None else time.monotonic() + within
             while not future.done() and (left_s := until - time.monotonic()) > 0:
                 if interrupt.asked.wait(min(_LOOK_S, left_s)):
-                    raise InterruptedCallError
+                    raise _cut_short()
             within = 0.0
         return future.result(within)
 
@@ -204,6 +200,11 @@ class BlockingRuntime:
     def owner(self) -> object:
         """See Runtime."""
         return threading.get_ident()
+
+
+def _cut_short() -> asyncio.CancelledError:
+    """Return the error of a thread that lost a race: what became of it has the same name in both worlds."""
+    return asyncio.CancelledError("another one was first")
 
 
 class _Runner(Generic[T]):
