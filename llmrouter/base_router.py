@@ -67,6 +67,7 @@ class BaseRouter:
         self._telemetry = Telemetry(self)
         self._telemetry.use(loaded.config.telemetry)
         self._pipeline.closing = (self._accounts.close, self._telemetry.close)
+        self._told: set[str] = set()  # reasons that the log has given for targets that are skipped in every call
         self._added: tuple[Guarded, ...] = ()  # the observers that the program has added
         self._use_observers()
         self._warn_unusable()
@@ -129,14 +130,21 @@ class BaseRouter:
         section = self._compiled.loaded.config.logging
         if section is not None:
             enable_logging(section.level)
-        log = LogObserver() if section is None else LogObserver(prompts=section.prompts, responses=section.responses)
+        prompts, responses = (False, False) if section is None else (section.prompts, section.responses)
+        log = LogObserver(prompts=prompts, responses=responses, told=self._told)
         self._pipeline.observers = (log, *self._telemetry.observers, *self._added)
 
     def _warn_unusable(self) -> None:
         reasons = self._compiled.unusable()
-        if reasons and not playback.replaying():
-            listed = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
-            logger.warning("targets of these providers are skipped: {}", listed)
+        self._told.clear()
+        if not reasons or playback.replaying():
+            return
+
+        def listed() -> str:  # called only where somebody listens
+            self._told.update(reasons.values())
+            return self._compiled.lacks()
+
+        logger.opt(lazy=True).warning("targets of these providers are skipped: {}", listed)
 
     # -------------------------------------------------------------------------------------- without network
 

@@ -97,6 +97,14 @@ class Compiled:
         rungs = (rung for plan in self.plans.values() for rung in plan.rungs)
         return {rung.provider.settings.name: rung.unusable for rung in rungs if rung.unusable is not None}
 
+    def lacks(self) -> str:
+        """Return the same in a line: what each of those providers lacks, which nearly always is a key."""
+        found = []
+        for name, reason in self.unusable().items():
+            variables = self.missing_key(self.provider(name))
+            found.append(f"{name} ({'set ' + ' or '.join(variables) if variables else reason})")
+        return ", ".join(found)
+
     def why_unusable(self, provider: Provider) -> str | None:
         """Return why a provider cannot be asked, None if it can.
 
@@ -109,6 +117,11 @@ class Compiled:
                 f"not set: {', '.join(unset)} (environment or .env), which providers.{provider.settings.name} asks for"
             )
         return provider.unusable()
+
+    def missing_key(self, provider: Provider) -> tuple[str, ...]:
+        """Return the variables of which one would do; none where the provider is usable, or lacks something else."""
+        settings = provider.settings
+        return settings.key_variables if self.why_unusable(provider) == settings.no_key() else ()
 
     def provider(self, name: str, api: str | None = None) -> Provider:
         """Return the provider of this name, one object for all routes. Raises ConfigError for an unknown kind."""

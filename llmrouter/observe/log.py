@@ -7,6 +7,7 @@ A library is silent until it is asked: llmrouter's own records are switched off 
 from __future__ import annotations
 
 import sys
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
@@ -60,16 +61,19 @@ _lazily: Final = logger.opt(lazy=True)  # most programs have not switched the lo
 
 
 class LogObserver:
-    """Writes a line for each call, and for each rung that was skipped on its way."""
+    """Writes a line for each call, and for each rung that was skipped on its way.
 
-    def __init__(self, *, prompts: bool = False, responses: bool = False) -> None:
-        self._prompts, self._responses = prompts, responses
+    `told` are reasons that the log has given already, and that need no line in every call.
+    """
+
+    def __init__(self, *, prompts: bool = False, responses: bool = False, told: Container[str | None] = ()) -> None:
+        self._prompts, self._responses, self._told = prompts, responses, told
 
     def ended(self, end: Ended) -> None:
         """Write the lines of a call that is over."""
         route = end.call.plan.name
         for each in end.attempts:
-            if each.outcome == "skipped":
+            if each.outcome == "skipped" and each.reason not in self._told:
                 logger.bind(route=route, target=each.target).info(
                     "{} {} | skipped | {}", route, each.target, each.reason
                 )

@@ -35,6 +35,16 @@ def test_quiet_leaves_stderr_empty(process: Process, routes: Callable[[str], Pat
     assert process("chat", "s", "A sentence that is long enough.", "--quiet").stderr == ""
 
 
+def test_without_a_key_one_warning_and_the_call_are_on_stderr(process: Process, routes: Callable[[str], Path]) -> None:
+    routes(
+        "routes:\n  s:\n    model: openai/gpt-6-luna\n"
+        "    fallbacks: [anthropic/claude-haiku-5-5, 'python/llmrouter.offline:summarize']\n"
+    )
+    warning, line = process("chat", "s", "A sentence that is long enough.").stderr.splitlines()
+    assert warning.endswith("skipped: openai (set OPENAI_API_KEY), anthropic (set ANTHROPIC_API_KEY)")
+    assert line.endswith("| fallback 3/3")
+
+
 def test_verbose_logs_more_and_answers_the_same(cli: Cli, echoing: Path) -> None:
     assert cli("chat", "echo", "hello", "-v").stdout == "HELLO\n"
 
