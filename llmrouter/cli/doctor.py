@@ -160,16 +160,35 @@ def _used(compiled: Compiled) -> dict[str, Provider]:
 
 
 def _keys(compiled: Compiled, providers: dict[str, Provider]) -> Iterator[Finding]:
+    """Look at each provider's key. Only a route of which no target can be asked needs attention."""
     reasons = {name: compiled.why_unusable(provider) for name, provider in providers.items()}
-    one_is_enough = not compiled.plans and not all(reasons.values())
     for name, provider in providers.items():
         reason = reasons[name]
-        if reason is None:
-            yield Finding("key", name, "ok", _key_state(provider.settings))
-        elif one_is_enough:
-            yield Finding("key", name, "note", one_line(reason))
-        else:
-            yield Finding("key", name, "attention", one_line(reason), f"{name}: {one_line(reason)}")
+        said = _key_state(provider.settings) if reason is None else one_line(reason)
+        yield Finding("key", name, "ok" if reason is None else "note", said)
+    chains = {name: [rung.provider.settings.name for rung in plan.rungs] for name, plan in compiled.plans.items()}
+    closed = {name: dict.fromkeys(chain) for name, chain in chains.items() if all(map(reasons.get, chain))}
+    if not chains and all(reasons.values()):
+        yield Finding("key", "any", "attention", "no provider can be asked", _one_of(compiled, providers))
+    for name, chain in closed.items():
+        fewest = min((each for each in closed.values() if each.keys() <= chain.keys()), key=len)
+        advice = _one_of(compiled, {each: providers[each] for each in fewest})  # which opens this route as well
+        yield Finding("route", name, "attention", "no target of it can be asked", advice)
+
+
+def _one_of(compiled: Compiled, providers: dict[str, Provider]) -> str:
+    """Return what to do so that one of these providers can be asked."""
+    variables = {name: compiled.missing_key(provider)[:1] for name, provider in providers.items()}
+    keys = [each for found in variables.values() for each in found]
+    others = [
+        f"{name}: {one_line(compiled.why_unusable(providers[name]) or '')}" for name in providers if not variables[name]
+    ]
+    ways = [f"set {_or(keys)} (environment or .env)"] if keys else []
+    return "; or ".join((*ways, *others)) + ("; one of them is enough" if len(providers) > 1 else "")
+
+
+def _or(words: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _key_state(settings: ProviderSettings) -> str:

@@ -76,6 +76,45 @@ def test_a_missing_key_needs_attention_and_names_its_variables(cli: Cli, routes:
     assert "OPENAI_API_KEY" in done.stdout.split("To do:")[1]
 
 
+def to_do(cli: Cli) -> list[str]:
+    return [line.strip() for line in cli("doctor", "--offline").stdout.partition("To do:\n")[2].splitlines()]
+
+
+def test_without_a_file_and_without_keys_there_is_one_thing_to_do(cli: Cli) -> None:
+    assert to_do(cli) == [
+        "set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY (environment or .env); one of them is enough"
+    ]
+
+
+def test_routes_that_lack_the_same_keys_are_one_thing_to_do(cli: Cli, routes: Callable[[str], Path]) -> None:
+    routes(
+        "routes:\n"
+        "  one: { model: openai/gpt-6-luna, fallbacks: [anthropic/claude-haiku-5-5] }\n"
+        "  two: { model: anthropic/claude-haiku-5-5, fallbacks: [openai/gpt-6-luna] }\n"
+        "  three: { model: google/gemini-3.8-flash, fallbacks: [anthropic/claude-haiku-5-5, openai/gpt-6-luna] }\n"
+    )
+    assert to_do(cli) == ["set OPENAI_API_KEY or ANTHROPIC_API_KEY (environment or .env); one of them is enough"]
+    found = findings(cli, "--offline")
+    assert [found["route", name]["said"] for name in ("one", "two", "three")] == ["no target of it can be asked"] * 3
+
+
+def test_a_provider_whose_routes_have_another_target_is_no_fault(cli: Cli, routes: Callable[[str], Path]) -> None:
+    routes("routes: { r: { model: openai/gpt-6-luna, fallbacks: ['python/llmrouter.offline:summarize'] } }")
+    assert findings(cli, "--offline")["key", "openai"]["state"] == "note"
+    done = cli("doctor", "--offline")
+    assert (done.exit_code, done.stdout.endswith("All is fine.\n")) == (0, True)
+
+
+def test_what_is_missing_beside_a_key_is_advised_in_its_own_words(cli: Cli, routes: Callable[[str], Path]) -> None:
+    routes(
+        "providers: { local: { kind: openai, base_url: 'http://127.0.0.1:1/v1', api_key: '${UNSET_KEY}' } }\n"
+        "routes: { r: { model: openai/gpt-6-luna, fallbacks: [local/some-model] } }\n"
+    )
+    (line,) = to_do(cli)
+    assert line.startswith("set OPENAI_API_KEY (environment or .env); or local: not set: UNSET_KEY")
+    assert line.endswith("; one of them is enough")
+
+
 def test_a_set_key_is_set_and_not_shown(
     cli: Cli, routes: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
