@@ -120,8 +120,9 @@ class Asking:
         The first call imports an SDK, which takes a second: half of the limit stays for the provider all the same,
         unless the call's deadline comes before. Raises DeadlineExceededError when that passes meanwhile.
         """
-        playback.note(walk.call, rung)
-        plan, opened = walk.call.plan, self._connections.opened(rung.provider)
+        call, plan = walk.call, walk.call.plan
+        playback.note(plan.name, rung.target, call.options)
+        opened = self._connections.opened(rung.provider)
         if opened is not None and plan.warmed:
             return opened, within
         began = time.monotonic()

@@ -14,8 +14,7 @@ from llmrouter.providers.base import Provider, ProviderSettings
 from llmrouter.types import Secret
 
 if TYPE_CHECKING:
-    from llmrouter.pipeline.call import Call
-    from llmrouter.pipeline.plan import RungPlan
+    from llmrouter.pipeline.options import Options
     from llmrouter.tokens.counter import TokenCounter
 
 _INSTANT_S: Final = 0.01  # not zero: what waits for a limit to have room again asks over and over
@@ -90,12 +89,12 @@ def neutral_counter() -> TokenCounter:
     return TokenCounter()
 
 
-def note(call: Call, rung: RungPlan) -> None:
-    """Remember whose request comes next in this thread or task, for the cassette to write down."""
+def note(route: str, target: str, options: Options) -> None:
+    """Remember whose request is sent next by this thread or task: a cassette that records writes it down."""
     if _in_use:
-        given = (each.name for each in fields(call.options) if getattr(call.options, each.name) is not None)
+        given = (each.name for each in fields(options) if getattr(options, each.name) is not None)
         overrides = tuple(sorted(name for name in given if name not in _NO_PART_OF_THE_REQUEST))
-        asked.set(Asked(call.plan.name, rung.target, overrides))
+        asked.set(Asked(route, target, overrides))
 
 
 def connectable(provider: Provider) -> Provider:
