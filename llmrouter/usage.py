@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from llmrouter.columns import table
 from llmrouter.errors import InvalidRequestError, LLMRouterError
-from llmrouter.store.ledger_row import Filter, Row
+from llmrouter.store.ledger_row import OPEN, Filter, Row
 from llmrouter.units import duration, show_usd, usd
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class UsageRow:
     """What one group of the ledger comes to.
 
     `calls` are counted where their last attempt is, so that groups add up; `failed_calls` had no answer at their end.
-    `attempts` are requests to providers; `absorbed` are those that failed while their call got its answer in the end.
+    `attempts` are requests to providers; `absorbed` are those that failed while their call got its answer in the end,
+    and `open_attempts` those that are under way, or were when their process was killed: their prompt is estimated.
     Tokens and cost are of the attempts; `cost_nano` (nano-USD) leaves out `unpriced` attempts, whose price is unknown.
     `cache_hits` are answers that cost nothing, and `cache_saved_nano` what they would have cost; `prompt_cache_nano` is
     what the providers' own prompt caches saved (below 0: their writes cost more than their reads saved). `p50_s` and
@@ -55,6 +56,7 @@ class UsageRow:
     failed_calls: int = 0
     attempts: int = 0
     absorbed: int = 0
+    open_attempts: int = 0
     uncached_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
@@ -139,6 +141,11 @@ class UsageReport:
         total, found = self.total, []
         if total.unpriced:
             found.append(f"{_plural(total.unpriced, 'attempt')} of unknown price: their cost is not in the table")
+        if total.open_attempts:
+            found.append(
+                f"{_plural(total.open_attempts, 'attempt')} open: under way, or lost with their process; "
+                "their prompts are estimated"
+            )
         if total.absorbed:
             found.append(f"{_plural(total.absorbed, 'failed attempt')} absorbed: the call got its answer all the same")
         if total.prompt_cache_nano:
@@ -238,6 +245,8 @@ def summary_of(ledger: Ledger, process: str, since: float) -> str:
         parts.append(f"{total.cache_hits:,} from the cache saved {_usd(total.cache_saved_nano)}")
     if total.failed_calls:
         parts.append(f"{total.failed_calls:,} failed")
+    if total.open_attempts:
+        parts.append(f"{total.open_attempts:,} open")
     return "\n".join([" | ".join(parts), *(_line(row) for row in used.rows)])
 
 
@@ -257,7 +266,7 @@ def _last_attempts(rows: Iterable[Row]) -> dict[str, Row]:
     last: dict[str, Row] = {}
     for row in rows:
         known = last.get(row.call)
-        if known is None or row.number > known.number:
+        if known is None or row.place > known.place:
             last[row.call] = row
     return last
 
@@ -273,6 +282,7 @@ def _sum(key: str, rows: Sequence[Row], last: Mapping[str, Row]) -> UsageRow:
         failed_calls=sum(row.outcome == "failed" for row in ended),
         attempts=len(asked),
         absorbed=sum(row.outcome == "failed" and last[row.call].outcome in ("ok", "cached") for row in asked),
+        open_attempts=sum(row.outcome == OPEN for row in asked),
         uncached_tokens=sum(row.uncached_tokens for row in asked),
         cache_read_tokens=sum(row.cache_read_tokens for row in asked),
         cache_write_tokens=sum(row.cache_write_tokens for row in asked),

@@ -150,7 +150,7 @@ def last_calls(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         calls[row.call].append(row)
     newest = sorted(calls.values(), key=lambda attempts: max(row.time for row in attempts), reverse=True)
-    return [_call(sorted(attempts, key=lambda row: row.number)) for attempts in newest[:_LAST_CALLS]]
+    return [_call(sorted(attempts, key=lambda row: row.place)) for attempts in newest[:_LAST_CALLS]]
 
 
 def _call(attempts: Sequence[Row]) -> dict[str, Any]:

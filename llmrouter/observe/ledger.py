@@ -9,15 +9,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from llmrouter.config.models import LedgerConfig
 from llmrouter.errors import ConfigError
 from llmrouter.pipeline.spending import SpendGuard
 from llmrouter.store.ledger import Ledger, open_ledger
-from llmrouter.store.ledger_row import Row
+from llmrouter.store.ledger_row import OPEN, Row
 from llmrouter.store.opening import open_book
-from llmrouter.types import Usage
+from llmrouter.types import Attempt, Usage
 from llmrouter.units import show_usd
 from llmrouter.usage import summary_of
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from llmrouter.config.loader import Loaded
     from llmrouter.pipeline.call import Call
+    from llmrouter.pipeline.observer import Key, UnderWay
     from llmrouter.pipeline.pipeline import Pipeline
     from llmrouter.pipeline.plan import RoutePlan, RungPlan
     from llmrouter.store.spend import Book
-    from llmrouter.types import Attempt
 
 _NOTHING: Final = Usage()
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
@@ -37,20 +37,37 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=True, default=str)  # ASCII: no tex
 
 
 class LedgerRecorder:
-    """Writes a row for each attempt of each call; rungs that were skipped have none."""
+    """Writes a row for each attempt of each call; rungs that were skipped have none.
+
+    An attempt that lasts has one that is `open` until then.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._host, self._pid = socket.gethostname(), 0
         self._process = ""
 
-    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt]) -> None:
+    def sent(self, under_way: UnderWay) -> None:
         """See Recorder."""
-        facts = _Facts(call.plan, call_id, time.time(), _kept(call.options.metadata))
-        self._ledger.add_made(partial(self._rows, facts, first, attempts))
+        self._ledger.begin(under_way.key, under_way.since, partial(self._open_row, under_way))
 
-    def _rows(self, facts: _Facts, first: int, attempts: Sequence[Attempt]) -> list[Row]:
+    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt], over: Sequence[Key]) -> None:
+        """See Recorder."""
+        facts = call.plan, call_id, time.time(), _kept(call.options.metadata)  # a tuple: the cheapest to make
+        self._ledger.add_made(partial(self._rows, facts, first, attempts), over)
+
+    def _open_row(self, under_way: UnderWay) -> Row:
+        """Return the row of an attempt that is under way: what it costs at least."""
+        call, target, usage = under_way.call, under_way.target, under_way.usage()
+        seconds = time.monotonic() - under_way.since
+        attempt = Attempt(target, OPEN, seconds=seconds, usage=usage, cost_nano=_bill(call.plan, target, usage))
+        call_id, number = under_way.key
+        facts = _Facts(call.plan, call_id, time.time() - seconds, _kept(call.options.metadata))
+        return _row(facts, number, attempt, _tags(facts.metadata), self.process)
+
+    def _rows(self, given: _Given, first: int, attempts: Sequence[Attempt]) -> list[Row]:
         """Return the rows of attempts that are over; it is the writing thread that has the time for it."""
+        facts = _Facts(*given)
         tags, process = _tags(facts.metadata), self.process
         return [
             _row(facts, number, attempt, tags, process)
@@ -114,6 +131,10 @@ class Accounts:
         pipeline.guards = (*others, SpendGuard(book, pipeline.counter))
         if before is not None:
             before.close()
+
+
+_Given: TypeAlias = "tuple[RoutePlan, str, float, Mapping[str, Any] | str | None]"
+"""What `_Facts` is made of."""
 
 
 class _Facts(NamedTuple):
@@ -183,7 +204,7 @@ def _kept(metadata: Mapping[str, Any] | None) -> Mapping[str, Any] | str | None:
     if not metadata:
         return None
     copy = dict(metadata)
-    return copy if all(type(value) in _PLAIN for value in copy.values()) else _tags(copy)
+    return copy if _PLAIN.issuperset(map(type, copy.values())) else _tags(copy)
 
 
 def _tags(metadata: Mapping[str, Any] | str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llmrouter.errors import LLMRouterError, OutputInvalidError
@@ -15,7 +16,7 @@ from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.halves import whole
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.reading import Bound, Reading, Received
-from llmrouter.pipeline.rung import Prepared, as_ours, raise_as_ours, read
+from llmrouter.pipeline.rung import Prepared, Ready, as_ours, raise_as_ours, read
 from llmrouter.pipeline.runtime import END, Runtime
 from llmrouter.pipeline.settle import Books, judge, usd_of
 from llmrouter.pipeline.unfinished import Sent, outcome_of_error, reported
@@ -93,7 +94,7 @@ class Asking:
             ("first_token", timeouts.first_token) if timeouts.first_token <= limit_s else ("attempt", limit_s)
         )
         client, left_s = await self.client(walk, prepared.rung, within)
-        sent, reading = Sent(walk, prepared, admission, time.monotonic()), None
+        sent, reading = self.sent(walk, prepared, admission), None
         try:
             try:
                 wire = await self._runtime.call(client.open, prepared.wire(left_s, stream=True), within=left_s)
@@ -113,6 +114,11 @@ class Asking:
                 await self._runtime.protect(reading.close())
             raise
         return reading
+
+    def sent(self, walk: Walk[Any], ready: Ready, admission: Admission) -> Sent:
+        """Take note of a request that goes out now."""
+        walk.sent(ready, admission, partial(self._books.at_least, ready))
+        return Sent(walk, ready, admission, time.monotonic())
 
     async def client(self, walk: Walk[Any], rung: RungPlan, within: float) -> tuple[Any, float]:
         """Return the provider's client, and what is left of `within` seconds when it is open.
@@ -143,7 +149,7 @@ class Asking:
         if prepared.timeouts.watched:
             return await self._watched(walk, prepared, limit_s, admission)
         client, left_s = await self.client(walk, prepared.rung, limit_s)
-        sent, reply = Sent(walk, prepared, admission, time.monotonic()), None
+        sent, reply = self.sent(walk, prepared, admission), None
         try:
             try:
                 reply = await self._runtime.call(client.send, prepared.wire(left_s, stream=False), within=left_s)

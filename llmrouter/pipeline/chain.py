@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
 from loguru import logger
@@ -30,13 +31,13 @@ from llmrouter.errors import (
 from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.guard import Admission, BusyError, Guard, Result, admit
-from llmrouter.pipeline.observer import Recorder
+from llmrouter.pipeline.observer import Key, Recorder, UnderWay
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Ready, lacking
 from llmrouter.pipeline.runtime import Runtime
 from llmrouter.policy.deadline import SHORTEST_ATTEMPT_S, Deadline
 from llmrouter.policy.shared import new_owner
-from llmrouter.types import Attempt
+from llmrouter.types import Attempt, Usage
 
 T = TypeVar("T")
 _SPILL_AFTER_S: Final = 2.0  # the longest wait for room at a target that is not the last
@@ -50,9 +51,9 @@ class Walk(Generic[ReadyT]):
     """One call on its way down its chain: where it stands, how long it may take, and the `attempts` so far.
 
     `prepare` makes a rung ready: fits and encodes what it is asked. `guards` give leave for each attempt, `order` is
-    the order of the rungs (None: the file's), and `recorder` is told of attempts that are over. `run` may be called
-    again to go on after a broken stream. Attempts that succeed are added by whoever makes them, because a stream knows
-    its usage only at its end.
+    the order of the rungs (None: the file's), and `recorder` is told of attempts, when they begin and when they end.
+    `run` may be called again to go on after a broken stream. Attempts that succeed are added by whoever makes them,
+    because a stream knows its usage only at its end.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Walk(Generic[ReadyT]):
         self._runtime, self._prepare = runtime, prepare
         self._guards = () if playback.replaying() else tuple(guards)  # nothing is asked, so nothing is learned
         self._recorder, self._reporting = recorder, threading.Lock()
-        self._id, self._reported = "", 0
+        self._id = "" if recorder is None else new_owner()
+        self._reported, self._numbers = 0, count()
+        self._under_way: list[tuple[Key, Admission]] = []  # requests whose end the recorder does not know of yet
         self.call = call
         self.owner = runtime.owner()  # who made the call: rungs that race have a task or thread of their own
         self.started = time.monotonic()
@@ -249,6 +252,14 @@ class Walk(Generic[ReadyT]):
         share_s = self.deadline.share_s(time.monotonic(), self._rungs_left())
         return share_s if self._is_last_resort(ready) else min(share_s, _SPILL_AFTER_S)
 
+    def sent(self, ready: Ready, admission: Admission, usage: Callable[[], Usage]) -> None:
+        """Tell the recorder of a request that goes out now; `usage` estimates what it costs at least."""
+        if self._recorder is None or playback.replaying():  # nothing is paid
+            return
+        key = self._id, next(self._numbers)
+        self._under_way.append((key, admission))
+        self._recorder.sent(UnderWay(key, self.call, ready.rung.target, time.monotonic(), usage))
+
     def report(self) -> None:
         """Tell the recorder of the attempts that are over and that it does not know of yet."""
         if self._recorder is None or playback.replaying():  # nothing was paid
@@ -256,9 +267,11 @@ class Walk(Generic[ReadyT]):
         with self._reporting:  # two rungs that race have a thread each
             first, done = self._reported, self.attempts[self._reported :]
             self._reported += len(done)
-            self._id = self._id or new_owner()
-        if done:
-            self._recorder.record(self.call, self._id, first, done)
+            ended = [each for each in self._under_way if each[1].settled]
+            for each in ended:
+                self._under_way.remove(each)
+        if done or ended:
+            self._recorder.record(self.call, self._id, first, done, [key for key, _ in ended])
 
     def limit_s(self, prepared: Ready) -> float:
         """Return the seconds that an attempt which starts now may take. Raises DeadlineExceededError."""

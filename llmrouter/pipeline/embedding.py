@@ -16,7 +16,7 @@ from llmrouter.pipeline.guard import Admission, Result
 from llmrouter.pipeline.plan import RungPlan, Timeouts
 from llmrouter.pipeline.rung import raise_as_ours, read
 from llmrouter.pipeline.settle import usd_of
-from llmrouter.pipeline.unfinished import Sent, outcome_of_error
+from llmrouter.pipeline.unfinished import outcome_of_error
 from llmrouter.providers.base import WireCall, WireReply, WireTimeouts
 from llmrouter.types import Attempt, Embeddings, Message, Response, Usage
 
@@ -123,7 +123,7 @@ class Embedding:
         client, left_s = await self._pipeline.asking.client(walk, batch.rung, limit_s)
         timeouts = WireTimeouts(min(batch.timeouts.connect, left_s), left_s, left_s)
         wire = WireCall("embed", batch.rung.model, batch.body, timeouts)
-        sent = Sent(walk, batch, admission, time.monotonic())
+        sent = self._pipeline.asking.sent(walk, batch, admission)
         try:
             try:
                 reply = await self._pipeline.runtime.call(client.send, wire, within=left_s)
@@ -137,6 +137,7 @@ class Embedding:
         admission.settle(Result(usage=usage, cost_nano=cost_nano, headers=reply.headers))
         seconds = time.monotonic() - sent.started
         walk.add(Attempt(batch.rung.target, "ok", seconds=seconds, usage=usage, cost_nano=cost_nano))
+        walk.report()  # not only at the end: the process may be killed before all batches are over
         return Vectors(vectors, usage, usd_of(cost_nano))
 
     def _read(self, batch: Batch, reply: WireReply) -> tuple[list[list[float]], Usage]:

@@ -70,16 +70,21 @@ class Guard(Protocol):
 
 
 class Admission:
-    """Leave to make one attempt. `settle` may be called again; only the first time counts."""
+    """Leave to make one attempt. `settle` may be called again; only the first time counts.
 
-    __slots__ = ("_parts",)
+    `settled` tells whether it was called, which is whether the attempt is over.
+    """
+
+    __slots__ = ("_parts", "settled")
 
     def __init__(self, parts: Sequence[Settle] = ()) -> None:
         self._parts = tuple(parts)
+        self.settled = False
 
     def settle(self, result: Result) -> None:
         """Tell every guard what the attempt came to."""
         parts, self._parts = self._parts, ()
+        self.settled = True
         for part in parts:
             part(result)
 

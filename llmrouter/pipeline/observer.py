@@ -1,16 +1,17 @@
-"""What the corridor tells the outside: each call once, when it is over."""
+"""What the corridor tells the outside: of each call its end, and of each attempt its beginning and its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from llmrouter.frozen import quickly_made
 from llmrouter.pipeline.call import Call
-from llmrouter.types import Attempt, Response
+from llmrouter.types import Attempt, Response, Usage
 
 Operation: TypeAlias = Literal["chat", "embeddings"]
+Key: TypeAlias = tuple[str, int]
 
 
 @quickly_made
@@ -40,13 +41,37 @@ class Observer(Protocol):
         ...
 
 
-class Recorder(Protocol):
-    """Somebody who is told of every attempt as soon as it is over: the ledger. Must be quick and may not raise."""
+@quickly_made
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A request that has just gone out.
 
-    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt]) -> None:
+    `key` is the id of its call, which tells calls apart in all processes, and the number of the request, from 0; the
+    attempts of a call are numbered as they end, which is another order. `since` is on the monotonic clock. `usage`
+    estimates what it costs at least; it may be called later, by any thread.
+    """
+
+    key: Key
+    call: Call
+    target: str
+    since: float
+    usage: Callable[[], Usage]
+
+
+class Recorder(Protocol):
+    """Somebody who is told of every attempt, when it begins and when it is over: the ledger.
+
+    Must be quick and may not raise.
+    """
+
+    def sent(self, under_way: UnderWay) -> None:
+        """Take note of a request, in case that its end never comes: the process may be killed."""
+        ...
+
+    def record(self, call: Call, call_id: str, first: int, attempts: Sequence[Attempt], over: Sequence[Key]) -> None:
         """Take down attempts that are over: those of one call from its number `first` (0: the first one) on.
 
-        `call_id` tells calls apart, in all processes. A call may come several times, never with the same attempt.
+        `over` are the requests that have ended with them. A call may come several times, never with the same attempt.
         """
         ...
 

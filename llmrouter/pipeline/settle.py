@@ -16,6 +16,7 @@ from llmrouter.pipeline import playback
 from llmrouter.pipeline.call import Call
 from llmrouter.pipeline.plan import RungPlan
 from llmrouter.pipeline.rung import Prepared, Ready
+from llmrouter.tokens.rough import RoughCounter
 from llmrouter.types import Completion, Usage
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Books:
     """The money and tokens of one router: prices each attempt, keeps the total, teaches the token counter."""
 
     def __init__(self, counter: TokenCounter) -> None:
-        self._counter = counter
+        self._counter, self._rough = counter, RoughCounter(counter)
         self._lock = forks.lock()
         self._total_nano = 0
 
@@ -89,6 +90,10 @@ class Books:
         hidden = self._counter.count_text(reasoning) if reasoning else 0
         answer = self._counter.count_text(text) + hidden
         return Usage(uncached_tokens=prompt, output_tokens=answer, reasoning_tokens=hidden, estimated=True)
+
+    def at_least(self, prepared: Ready) -> Usage:
+        """Return the usage of a request whose answer has not begun, from its length: too cheap to be exact."""
+        return Usage(uncached_tokens=prepared.prompt_tokens(self._rough), estimated=True)
 
     def charge(self, rung: RungPlan, usage: Usage) -> int | None:
         """Add an attempt's price to the total and return it in nano-USD; None when it is unknown."""

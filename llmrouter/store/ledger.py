@@ -1,4 +1,4 @@
-"""The ledger: an append-only table with a row for each attempt, written off the hot path.
+"""The ledger: an append-only table with a row for each attempt, written off the hot path; and those under way.
 
 Adding rows is an append to a queue; the rows themselves are made by the thread that writes them, a moment later and in
 one transaction. It ends with its ledger. Whatever is wrong with the store (locked, full, corrupt, read-only, away)
@@ -22,7 +22,8 @@ from typing import Final, Protocol, TypeAlias
 from loguru import logger
 
 from llmrouter import forks
-from llmrouter.store.ledger_row import Filter, Row
+from llmrouter.store.ledger_open import MakeRow, Openings
+from llmrouter.store.ledger_row import Filter, Key, Row
 from llmrouter.store.lost import LedgerLostError
 
 DELAY_S: Final = 0.2  # from a row to its writing; what a killed process may lose
@@ -40,12 +41,15 @@ class RowStore(Protocol):
 
     name: str  # for warnings; shows no password
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Add rows, all or none; those that are there already stay as they are."""
+    def write(self, rows: Sequence[Row], opened: Sequence[Row] = (), over: Sequence[Key] = ()) -> None:
+        """Add rows, all or none; those that are there already stay as they are.
+
+        `opened` are the rows of attempts under way, and `over` those that are to go again, in the same transaction.
+        """
         ...
 
     def read(self, which: Filter) -> list[Row]:
-        """Return rows in any order; creates nothing."""
+        """Return rows in any order, those of attempts under way included; makes no file and no table."""
         ...
 
     def close(self) -> None:
@@ -66,16 +70,29 @@ class Ledger:
         """Queue a row. Takes a few microseconds at most, and never raises."""
         self._writer.add(lambda: (row,))
 
-    def add_made(self, rows: Rows) -> None:
-        """Queue rows that are made when they are written, from facts that do not change any more. As `add` else."""
-        self._writer.add(rows)
+    def add_made(self, rows: Rows, over: Sequence[Key] = ()) -> None:
+        """Queue rows that are made when they are written, from facts that do not change any more. As `add` else.
+
+        `over` are attempts that were begun and are told by these rows now.
+        """
+        self._writer.add(rows, over)
+
+    def begin(self, key: Key, since: float, make: MakeRow) -> None:
+        """Take note of an attempt that was sent at `since` (monotonic seconds). As quick as `add`, and never raises.
+
+        Unless it is over by then, `make` is called in a moment. Its row stays until `add_made` names the key as over.
+        """
+        self._writer.begin(key, since, make)
 
     def flush(self) -> None:
         """Write what is queued, now."""
         self._writer.write()
 
     def read(self, which: Filter = Filter()) -> list[Row]:  # noqa: B008 - a tuple, never changed
-        """Return rows in any order, those just added included. Raises LedgerLostError."""
+        """Return rows in any order, those just added and those of attempts under way included.
+
+        Raises LedgerLostError.
+        """
         return self._writer.read(which)
 
     def close(self) -> None:
@@ -106,7 +123,8 @@ class _Writer:
 
     def reset(self) -> None:
         """Begin anew: with nothing queued, and no thread. A forked process leaves the parent's rows to the parent."""
-        self._queue: deque[Rows] = deque()
+        self._queue: deque[tuple[Rows, Sequence[Key]]] = deque()
+        self._openings = Openings()
         self._bell: SimpleQueue[None] = SimpleQueue()  # wakes the thread; of what Python has, the cheapest to ring
         self._asleep = False
         self._unwritten: list[Row] = []  # guarded by `_io`
@@ -117,8 +135,20 @@ class _Writer:
         self._warned: set[str] = set()
         self._io = forks.lock()  # guards the store
 
-    def add(self, rows: Rows) -> None:
-        self._queue.append(rows)  # first: who ends the thread, or falls asleep, looks at the queue once more
+    def add(self, rows: Rows, over: Sequence[Key] = ()) -> None:
+        for key in over:
+            self._openings.young.pop(key, None)  # before it is queued: its row, if there is one, goes with the queue
+        self._queue.append((rows, over))
+        if self._asleep or self._thread is None:
+            self._wake()
+
+    def begin(self, key: Key, since: float, make: MakeRow) -> None:
+        self._openings.young[key] = since, make
+        if self._asleep or self._thread is None:
+            self._wake()
+
+    def _wake(self) -> None:
+        """See to it that the thread runs. After queueing: who ends it, or falls asleep, looks once more."""
         if self._asleep:
             self._asleep = False
             self._bell.put(None)
@@ -147,7 +177,7 @@ class _Writer:
         """
         active = time.monotonic()
         while not stopping.wait(self._delay_s):
-            if self._queue or self._unwritten:
+            if self._queue or self._unwritten or self._openings:
                 active = time.monotonic()
                 self.write()
             elif time.monotonic() - active > _WATCHFUL_S:
@@ -160,7 +190,7 @@ class _Writer:
     def _sleep(self) -> None:
         """Wait until something is queued."""
         self._asleep = True
-        if not self._queue:
+        if not self._queue and not self._openings:
             self._bell.get()
         self._asleep = False
 
@@ -168,31 +198,45 @@ class _Writer:
         """Write what is queued. `at_last`: what cannot be written now is given up."""
         with self._io:
             while self._queue:
-                self._make(self._queue.popleft())
-            if self._unwritten and (at_last or time.monotonic() >= self._rest_until):
+                self._make(*self._queue.popleft())
+            for key, make in self._openings.due(at_last=at_last):
+                self._open(key, make)
+            waiting = self._unwritten or self._openings.rows or self._openings.over
+            if waiting and (at_last or time.monotonic() >= self._rest_until):
                 self._try(self._unwritten)
             if at_last and self._unwritten:
                 self._give_up(len(self._unwritten))
 
-    def _make(self, rows: Rows) -> None:
+    def _make(self, rows: Rows, over: Sequence[Key]) -> None:
         try:
             self._unwritten += rows()
+            self._openings.recorded(over)
         except Exception as error:  # noqa: BLE001 - the rows of other calls are to be written all the same
             self._warn("made", f"rows cannot be made: {type(error).__name__}: {error}")
 
-    def _try(self, rows: list[Row]) -> None:
+    def _open(self, key: Key, make: MakeRow) -> None:
         try:
-            self._store.write(rows)
+            self._openings.told(key, make())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._warn("made", f"rows cannot be made: {type(error).__name__}: {error}")
+
+    def _try(self, rows: list[Row]) -> None:
+        openings = self._openings
+        try:
+            self._store.write(rows, list(openings.rows.values()), openings.over)
         except LedgerLostError as error:
             self._rest_until = time.monotonic() + _REST_S
             self._warn(error.kind, f"{error.reason}; calls go on, and their rows wait for it")
+            del openings.over[:-_MOST_KEPT]
             if len(rows) > _MOST_KEPT:
                 self._give_up(len(rows) - _MOST_KEPT)
         except Exception as error:  # noqa: BLE001 - rows that no store will ever take must not hold up the others
             self._warn(type(error).__name__, f"{len(rows)} rows cannot be written: {type(error).__name__}")
             rows.clear()
+            openings.written()
         else:
             rows.clear()
+            openings.written()
 
     def _give_up(self, number: int) -> None:
         del self._unwritten[:number]

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from llmrouter.store.faults import Fault, fault_of
-from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, Filter, Row
+from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, UNDER_WAY, Filter, Key, Row
 from llmrouter.store.lost import LedgerLostError
 from llmrouter.store.sqlite_file import SqliteFile
 
 _BUSY_S: Final = 2.0  # for the transactions of other processes; nobody but the writing thread waits
-_INSERT: Final = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join('?' * len(Row._fields))}) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
+_INTO: Final = f"({COLUMNS}) VALUES ({', '.join('?' * len(Row._fields))}) ON CONFLICT DO NOTHING"
+_DELETE: Final = f"DELETE FROM {UNDER_WAY} WHERE call = ? AND number = ?"  # noqa: S608 - constants
 _POISON: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 
 
@@ -24,13 +25,15 @@ class SqliteRows:
         self._file = SqliteFile(path, MIGRATIONS, busy_s=_BUSY_S)
         self.name = str(self._file.path)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], opened: Sequence[Row] = (), over: Sequence[Key] = ()) -> None:
         """See RowStore."""
         try:
             connection = self._file.connection()
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(_INSERT, rows)
+                connection.executemany(f"INSERT INTO {UNDER_WAY} {_INTO}", opened)
+                connection.executemany(f"INSERT INTO {TABLE} {_INTO}", rows)
+                connection.executemany(_DELETE, over)
         except _POISON:
             raise
         except (sqlite3.Error, OSError) as error:
@@ -43,7 +46,7 @@ class SqliteRows:
         where, values = which.where()
         try:
             found = self._file.connection().execute(
-                f"SELECT {COLUMNS} FROM {TABLE}{where}",  # noqa: S608 - constants
+                f"SELECT {COLUMNS} FROM {TABLE}{where} UNION ALL SELECT {COLUMNS} FROM {UNDER_WAY}{where}",  # noqa: S608 - constants
                 values,
             )
             return [Row._make(row) for row in found]

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmrouter.errors import ConfigError
-from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, Filter, Row
+from llmrouter.store.ledger_row import COLUMNS, MIGRATIONS, TABLE, UNDER_WAY, Filter, Key, Row
 from llmrouter.store.lost import LedgerLostError
 
 _VERSION_TABLE: Final = "llmrouter_schema"
 _CONNECT_S: Final = 5
 _MIGRATING: Final = 0x6C6C6D72  # an advisory lock of our own: two programs that start together migrate in turn
-_INSERT: Final = (
-    f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join(':' + name for name in Row._fields)}) ON CONFLICT DO NOTHING"  # noqa: S608 - constants
-)
+_INTO: Final = f"({COLUMNS}) VALUES ({', '.join(':' + name for name in Row._fields)}) ON CONFLICT DO NOTHING"
+_DELETE: Final = f"DELETE FROM {UNDER_WAY} WHERE call = :call AND number = :number"  # noqa: S608 - constants
 
 
 class PostgresRows:
@@ -29,7 +28,7 @@ class PostgresRows:
         self._pid, self._ready = os.getpid(), False
         self.name = self._engine.url.render_as_string(hide_password=True)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], opened: Sequence[Row] = (), over: Sequence[Key] = ()) -> None:
         """See RowStore."""
         from sqlalchemy import exc, text
 
@@ -38,7 +37,11 @@ class PostgresRows:
             with self._engine.begin() as connection:
                 if not self._ready:
                     _migrate(connection)
-                connection.execute(text(_INSERT), [row._asdict() for row in rows])
+                for table, added in ((UNDER_WAY, opened), (TABLE, rows)):
+                    if added:  # SQLAlchemy takes no values for one row without any
+                        connection.execute(text(f"INSERT INTO {table} {_INTO}"), [row._asdict() for row in added])
+                if over:
+                    connection.execute(text(_DELETE), [{"call": call, "number": number} for call, number in over])
         except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
             raise _lost(error) from error
         except exc.ProgrammingError as error:  # no right to make the table; it may be granted
@@ -51,12 +54,11 @@ class PostgresRows:
 
         self._after_fork()
         where, values = which.where()
-        query = f"SELECT {COLUMNS} FROM {TABLE}{where}"  # noqa: S608 - constants
         try:
             with self._engine.connect() as connection:
-                if not inspect(connection).has_table(TABLE):
-                    return []
-                return [Row._make(row) for row in connection.execute(text(query), values)]
+                tables = [name for name in (TABLE, UNDER_WAY) if inspect(connection).has_table(name)]
+                query = " UNION ALL ".join(f"SELECT {COLUMNS} FROM {name}{where}" for name in tables)  # noqa: S608 - constants
+                return [Row._make(row) for row in connection.execute(text(query), values)] if tables else []
         except exc.SQLAlchemyError as error:
             raise _lost(error) from error
 

@@ -66,14 +66,20 @@ class TokenCounter:
         """Return the o200k_base tokens of `text`. Never raises."""
         if not text:
             return 0
+        known = self.known(text)
+        if known is not None:
+            return known
+        tokens = encoding.count(text)
+        self._remember(text, tokens)
+        return tokens
+
+    def known(self, text: str) -> int | None:
+        """Return what `count_text` found for `text` before; None when it has to be counted."""
         with self._lock:
             known = self._cache.get(text)
             if known is not None:
                 self._cache.move_to_end(text)
-                return known
-        tokens = encoding.count(text)
-        self._remember(text, tokens)
-        return tokens
+            return known
 
     def _remember(self, text: str, tokens: int) -> None:
         size = _weight(text)

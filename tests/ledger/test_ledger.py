@@ -338,7 +338,7 @@ def test_the_file_says_its_version(tmp_path: Path) -> None:
     ledger.add(row())
     ledger.close()
     with sqlite3.connect(tmp_path / "usage.db") as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
 
 
@@ -348,7 +348,7 @@ def test_an_older_program_goes_on_writing_to_a_newer_file(tmp_path: Path) -> Non
     ledger.close()
     with sqlite3.connect(tmp_path / "usage.db") as connection:
         connection.execute(f"ALTER TABLE {TABLE} ADD COLUMN region TEXT")
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
     ledger.add(row(number=1))
     ledger.close()

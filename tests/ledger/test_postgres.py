@@ -12,7 +12,7 @@ import pytest
 
 from llmrouter import ConfigError, Router
 from llmrouter.store.ledger import Ledger, open_ledger
-from llmrouter.store.ledger_row import TABLE, Filter
+from llmrouter.store.ledger_row import MIGRATIONS, TABLE, UNDER_WAY, Filter
 from llmrouter.store.lost import LedgerLostError
 from tests.chains import ask, chain
 from tests.conftest import FaultServers
@@ -37,7 +37,7 @@ def database(server: str) -> str:
     import psycopg
 
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP TABLE IF EXISTS {TABLE}, llmrouter_schema")
+        connection.execute(f"DROP TABLE IF EXISTS {TABLE}, {UNDER_WAY}, llmrouter_schema")
     return server
 
 
@@ -76,6 +76,33 @@ def test_a_row_that_is_written_again_changes_nothing(database: str) -> None:
     rows.write([row(route="other"), row(number=1)])
     rows.close()
     assert [each.route for each in rows_in(database)] == ["r", "r"]
+
+
+def test_an_attempt_has_an_open_row_until_it_is_over(database: str) -> None:
+    from llmrouter.store.postgres import PostgresRows
+
+    rows = PostgresRows(database)
+    rows.write([], [row(outcome="open"), row(outcome="open", number=1)])
+    assert sorted(each.number for each in rows.read(Filter(outcome="open"))) == [0, 1]
+    rows.write([row()], (), [("c1", 0)])
+    rows.close()
+    assert [(each.number, each.outcome) for each in rows_in(database)] == [(0, "ok"), (1, "open")]
+
+
+def test_a_database_of_an_older_version_gets_its_second_table(database: str) -> None:
+    import psycopg
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("CREATE TABLE llmrouter_schema (version INTEGER NOT NULL)")
+        connection.execute("INSERT INTO llmrouter_schema VALUES (1)")
+    assert rows_in(database) == []
+    ledger = open_ledger(Path("unused"), database)
+    ledger.begin(("c1", 1), 0.0, lambda: row(outcome="open", number=1))
+    ledger.add(row())
+    ledger.close()
+    assert [(each.number, each.outcome) for each in rows_in(database)] == [(0, "ok"), (1, "open")]
 
 
 def test_many_programs_that_start_together_make_one_table(database: str) -> None:

@@ -203,14 +203,19 @@ Router(json.loads(sys.argv[1])).chat("r", "hello")
 
 
 @pytest.mark.timeout(120)  # a program that imports an SDK takes its time on a busy machine
-def test_a_killed_process_leaves_the_attempts_that_were_over(tmp_path: Path, fault_server: FaultServers) -> None:
+def test_a_killed_process_leaves_the_attempts_that_were_over_and_the_one_that_was_not(
+    tmp_path: Path, fault_server: FaultServers
+) -> None:
     path = tmp_path / "usage.db"
-    failed, silent = fault_server(OPENAI.fails("quota")), fault_server(silence(30))
-    config = {**chain((OPENAI, failed), (OPENAI, silent)), "ledger": {"path": str(path)}}
+    failed, silent = fault_server(OPENAI.fails("quota")), fault_server(silence(90))
+    limits: dict[str, Any] = {"deadline": "90s", "timeouts": {"attempt": "80s"}}
+    config = {**chain((OPENAI, failed), (OPENAI, silent), **limits), "ledger": {"path": str(path)}}
     with start(KILLED, json.dumps(config)) as process:
-        assert soon(lambda: path.exists() and len(stored(path)) == 1, seconds=90)
+        assert soon(lambda: path.exists() and len(stored(path)) == 2, seconds=90)
         process.send_signal(signal.SIGKILL)
-    assert brief(stored(path)) == [("first", "failed", 0)]
+    over, lost = sorted(stored(path), key=lambda row: row.place)
+    assert brief([over]) == [("first", "failed", 0)]
+    assert (lost.call, lost.provider, lost.outcome) == (over.call, "second", "open")
 
 
 # ------------------------------------------------------------------------------------------------ the file's section

@@ -38,7 +38,7 @@ CALLS = st.lists(
         time=st.floats(1e9, 2e9),
         route=st.sampled_from(["r", "s"]),
         target=st.sampled_from(["openai/a", "openai/b", "anthropic/a/c"]),
-        outcome=st.sampled_from(["ok", "failed", "cached", "abandoned", "cancelled"]),
+        outcome=st.sampled_from(["ok", "failed", "cached", "abandoned", "cancelled", "open"]),
         cost_nano=st.none() | st.integers(0, 10**12),
         saved_nano=st.none() | st.integers(0, 10**12),
         prompt_cache_nano=st.none() | st.integers(-(10**9), 10**9),
@@ -47,7 +47,7 @@ CALLS = st.lists(
         tags=st.sampled_from([None, "{}", '{"team": "a"}', '{"team": 7}', '{"team": null}']),
     ),
     max_size=30,
-    unique_by=lambda each: (each.call, each.number),
+    unique_by=lambda each: (each.call, each.place),
 ).map(lambda rows: [each._replace(cached=each.outcome == "cached") for each in rows])
 
 
@@ -62,7 +62,16 @@ def test_the_groups_add_up_to_the_rows_whatever_they_are_grouped_by(rows: list[R
     assert told.total.unpriced == sum(each.cost_nano is None for each in asked)
     assert told.total.uncached_tokens == sum(each.uncached_tokens for each in asked)
     assert told.total.output_tokens == sum(each.output_tokens for each in asked)
-    for name in ("calls", "attempts", "absorbed", "failed_calls", "cost_nano", "prompt_cache_nano", "cache_saved_nano"):
+    for name in (
+        "calls",
+        "attempts",
+        "absorbed",
+        "open_attempts",
+        "failed_calls",
+        "cost_nano",
+        "prompt_cache_nano",
+        "cache_saved_nano",
+    ):
         assert sum(getattr(each, name) for each in told.rows) == getattr(told.total, name)
 
 
@@ -101,6 +110,12 @@ def test_a_failed_attempt_is_absorbed_when_its_call_was_answered() -> None:
     first, second = by("target", *rows).rows
     assert (first.calls, first.attempts, first.failed_calls, first.absorbed) == (1, 2, 1, 1)
     assert (second.calls, second.attempts, second.failed_calls, second.absorbed) == (1, 1, 0, 0)
+
+
+def test_a_call_whose_next_attempt_is_under_way_has_not_failed() -> None:
+    rows = [row(number=0, outcome="ok"), row(number=1, outcome="failed"), row(number=0, outcome="open")]
+    total = by("day", *rows, row(number=2, outcome="failed")).total
+    assert (total.calls, total.failed_calls, total.attempts, total.open_attempts) == (1, 0, 4, 1)
 
 
 def test_latency_is_of_answers_only() -> None:

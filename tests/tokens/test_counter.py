@@ -17,6 +17,7 @@ from hypothesis import given, strategies as st
 from llmrouter.tokens import TokenCounter, encoding
 from llmrouter.tokens.counter import _weight
 from llmrouter.tokens.families import family_of
+from llmrouter.tokens.rough import RoughCounter
 from llmrouter.types import Document, Image, Message, Part, Schema, Text, Tool, ToolCall
 
 WEATHER = Tool(
@@ -379,3 +380,28 @@ def test_only_plain_text_is_judged_by_its_length(counter: TokenCounter) -> None:
         ([named], (), None),
     ):
         assert not counter.surely_within("openai/gpt-6-luna", talk, tools, schema, 10**6)
+
+
+# ------------------------------------------------------------------------------------------------ roughly
+
+
+def test_a_rough_count_reads_no_text(counter: TokenCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(encoding, "count")
+    rough = RoughCounter(counter)
+    assert rough.count_text("") == 0
+    assert rough.count_text("a" * 9) == 3
+    assert rough.count_text("日本語") == 3
+    assert rough.count_text("\ud800") == 1
+
+
+def test_a_rough_count_of_what_was_counted_before_is_exact(counter: TokenCounter) -> None:
+    text = "a b c d e f g h"
+    assert RoughCounter(counter).count_text(text) != counter.count_text(text)
+    assert RoughCounter(counter).count_text(text) == counter.count_text(text)
+
+
+@given(st.text(max_size=300))
+def test_a_rough_count_is_within_reach_of_the_real_one(text: str) -> None:
+    rough, real = RoughCounter(TokenCounter()).count_text(text), TokenCounter().count_text(text)
+    assert rough <= len(text.encode("utf-8", "replace"))
+    assert bool(rough) == bool(real)
