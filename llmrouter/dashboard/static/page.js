@@ -49,6 +49,11 @@ function when(unix, step) {
 }
 const KINDS = { ok: "good", cached: "good", stale: "warn", failed: "bad", abandoned: "warn", cancelled: "idle", closed: "good", open: "bad", half_open: "warn" };
 const pill = (word) => h("span", `pill ${KINDS[word] || "idle"}`, word.replace("_", "-"));
+function fate(outcome) { // of a call or an attempt; what is open there is no breaker
+  const element = outcome === "open" ? h("span", "pill idle", outcome) : pill(outcome);
+  if (outcome === "open") element.title = "under way, or lost with its process";
+  return element;
+}
 
 // ---------------------------------------------------------------------------------------------- tiles and tables
 
@@ -134,11 +139,11 @@ function last(calls) {
     const tokens = `${short(call.input_tokens)} in, ${short(call.output_tokens)} out`;
     const element = h("details", "", h("summary", "",
       h("span", "time", `${ended.slice(5, 10)} ${ended.slice(11, 16)}`), h("span", "route", call.route), h("span", "target", more > 1 ? `${call.target}, ${more} attempts` : call.target),
-      h("span", "outcome", pill(call.outcome)), h("span", "num tokens", tokens), h("span", "num took", seconds(call.seconds)),
+      h("span", "outcome", fate(call.outcome)), h("span", "num tokens", tokens), h("span", "num took", seconds(call.seconds)),
       h("span", "num cost", money(call.cost_usd))),
     ...call.attempts.map((attempt, place) => h("div", "attempt",
       h("span", "num number", `${place + 1}`), h("span", "", attempt.waited > 0 ? `waited ${seconds(attempt.waited)}` : place ? "at once" : "first"),
-      h("span", "target", attempt.error ? `${attempt.target}: ${attempt.error}` : attempt.target), h("span", "", pill(attempt.outcome)),
+      h("span", "target", attempt.error ? `${attempt.target}: ${attempt.error}` : attempt.target), h("span", "", fate(attempt.outcome)),
       h("span", "num tokens", `${short(attempt.input_tokens)} in, ${short(attempt.output_tokens)} out`), h("span", "num took", seconds(attempt.seconds)),
       h("span", "num", money(attempt.cost_usd)))));
     element.open = opened.has(call.id);
