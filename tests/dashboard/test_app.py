@@ -14,7 +14,9 @@ pytest.importorskip("starlette", reason="the extra `dashboard` is not installed"
 pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 
 from llmrouter.dashboard.app import COOKIE, is_loopback
+from llmrouter.dashboard.figures import last_calls
 from tests.dashboard.serving import SECRET, Page, config, filled, served
+from tests.ledger.rows import row
 
 TOKEN = "open-sesame"
 
@@ -73,6 +75,13 @@ def test_the_last_calls_come_with_their_attempts(page: Page) -> None:
         ("ok", None),
     ]
     assert calls[4]["cost_usd"] is None
+
+
+def test_a_call_whose_next_attempt_is_under_way_is_open() -> None:
+    failed = [row(number=number, outcome="failed") for number in range(2)]
+    (call,) = last_calls([row(number=0, outcome="open", target="openai/gpt-6-sol"), *failed])
+    assert (call["outcome"], call["target"]) == ("open", "openai/gpt-6-sol")
+    assert [each["outcome"] for each in call["attempts"]] == ["failed", "failed", "open"]
 
 
 def test_limits_and_breakers_are_told(page: Page) -> None:
