@@ -121,8 +121,9 @@ def test_a_row_after_a_quiet_time_wakes_the_thread(tmp_path: Path, monkeypatch: 
 def test_what_is_read_holds_every_row_that_was_added_before(tmp_path: Path) -> None:
     ledger = Ledger(SqliteRows(tmp_path / "usage.db"), delay_s=0.0)  # the thread takes rows as fast as it can
     for number in range(300):
-        ledger.add(row(number=number))
-        assert len(ledger.read(ALL)) == number + 1
+        ledger.add(row(number=number, time=float(number)))
+        assert [each.number for each in ledger.read(Filter(since=number))] == [number]
+    assert len(ledger.read(ALL)) == 300
     ledger.close()
 
 
