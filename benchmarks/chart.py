@@ -26,14 +26,14 @@ def draw(run: Mapping[str, Any], folder: Path) -> list[Path]:
     plt.rcParams.update(
         {"font.size": 11, "svg.fonttype": "path", "svg.hashsalt": "llmrouter", "axes.spines.right": False}
     )
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
     one = {name: each["median_ms"] for name, each in run["one call"].items()}
     crowd = {name: each["calls_per_s"] for name, each in run["many at once"]["64"].items()}
     stream = {name: each["median_ms"] for name, each in run["stream of 200"].items()}
     stream["llmrouter, openai, no cache"] = stream.pop("llmrouter, openai")
-    _bars(axes[0], "One call: milliseconds, less is better", one)
-    _bars(axes[1], "64 calls at once: calls a second, more is better", crowd)
-    _bars(axes[2], "Stream of 200 chunks: milliseconds, less is better", stream)
+    _bars(axes[0], "One call\nmilliseconds, less is better", one)
+    _bars(axes[1], "64 calls at once\ncalls a second, more is better", crowd)
+    _bars(axes[2], "A stream of 200 chunks\nmilliseconds, less is better", stream)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "performance.svg", folder / "performance.png"]
     for path in paths:
