@@ -30,12 +30,9 @@ def quickly_made(cls: type[T]) -> type[T]:
     quick = names["__init__"]
     for name in ("__annotations__", "__defaults__", "__module__", "__qualname__"):
         setattr(quick, name, getattr(ordinary, name))
-    made = [
-        default
-        for default, field in zip(reversed(ordinary.__defaults__ or ()), reversed(found), strict=False)
-        if field.default_factory is not MISSING
-    ]
-    names["made"] = made[0] if made else None  # what dataclasses has for the default of a field with a factory
+    defaults = zip(reversed(ordinary.__defaults__ or ()), reversed(found), strict=False)  # of the last fields
+    made = (default for default, field in defaults if field.default_factory is not MISSING)
+    names["made"] = next(made, None)  # what dataclasses has for the default of every field with a factory
     cls.__init__ = quick  # type: ignore[method-assign]
     return cls
 

@@ -203,9 +203,10 @@ class DiskCache:
     def _current(self) -> _Opened | None:
         """Return the open database, opening it if need be; None while the cache rests. Raises what opening raises."""
         opened, now = self._opened, time.monotonic()
-        if opened is not None and (now < self._look_at or opened.in_place()):
-            if now >= self._look_at:
-                self._look_at = now + _LOOK_EVERY_S
+        if opened is not None and now < self._look_at:
+            return opened
+        if opened is not None and opened.in_place():
+            self._look_at = now + _LOOK_EVERY_S
             return opened
         if now < self._rest_until or not self._lock.acquire(timeout=_OPEN_WAIT_S):
             return None
