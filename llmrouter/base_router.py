@@ -11,7 +11,7 @@ from loguru import logger
 from llmrouter import forks
 from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
-from llmrouter.config.loader import Loaded, load
+from llmrouter.config.loader import load
 from llmrouter.content import HALF, is_whole
 from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
 from llmrouter.explain import Plan, explain
@@ -33,7 +33,7 @@ from llmrouter.prices import LOCAL_KINDS
 from llmrouter.providers import registry
 from llmrouter.route import Route
 from llmrouter.store.behind import WriteBehind
-from llmrouter.store.opening import is_redis, open_cache, open_leases
+from llmrouter.store.opening import is_redis, open_cache, open_circuits, open_leases
 from llmrouter.store.state import open_state
 from llmrouter.tokens.counter import TokenCounter
 from llmrouter.tokens.factors import Factors
@@ -60,7 +60,7 @@ class BaseRouter:
         self._environ, self._watch = environ, watch
         self._stamp = file_stamp(loaded.path)
         self._compiled = Compiled(loaded)
-        self._pipeline = _pipeline(self._runtime, loaded)
+        self._pipeline = _pipeline(self._runtime, self._compiled)
         self._embedding = Embedding(self._pipeline)
         self._accounts = Accounts(self._pipeline, loaded.config.state_url)
         self._accounts.use(loaded)
@@ -261,15 +261,17 @@ class BaseRouter:
         return make_call(plan, "", options).embedding()
 
 
-def _pipeline(runtime: Runtime, loaded: Loaded) -> Pipeline:
+def _pipeline(runtime: Runtime, compiled: Compiled) -> Pipeline:
     """Return a pipeline over the stores that the file names; none of them is opened before it is used."""
+    loaded = compiled.loaded
     url, folder = loaded.config.state_url, loaded.file(loaded.config.cache.dir)
     counter = TokenCounter(Factors(folder))
     cache = WriteBehind(open_cache(url, folder, loaded.config.cache.size_limit))
     local = open_state(None, folder)
     shared = None if url is None else open_state(url, folder)
     leases = open_leases(folder, local, shared if is_redis(url) else None)
-    return Pipeline(runtime, cache, counter, Traffic(local, shared, leases, counter))
+    circuits = open_circuits(local, compiled.identity)
+    return Pipeline(runtime, cache, counter, Traffic(local, shared, circuits, leases, counter))
 
 
 def texts_of(texts: str | Sequence[str]) -> list[str]:

@@ -68,7 +68,7 @@ class Compiled:
         self.prices = PriceTable(config.prices)
         self.catalogue = Catalogue(self.endpoints, self.prices)
         # Of a file its path; of a dict what it says, so that two programs with a route of one name keep apart.
-        self._identity = str(loaded.path.resolve()) if loaded.path is not None else repr(config)
+        self.identity = str(loaded.path.resolve()) if loaded.path is not None else repr(config)
         # Looked up once, however many routes name a target.
         self._list_price = lru_cache(maxsize=_AD_HOC_KEPT)(partial(Bill, self.prices))
         self._info = lru_cache(maxsize=_AD_HOC_KEPT)(self.catalogue.model_info)
@@ -197,7 +197,7 @@ class Compiled:
             return Scope()
         key = None if settings.api_key is None else settings.api_key.reveal()  # hashed: two keys have two allowances
         of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url, key)
-        of_route = key_of("pace", "route", self._identity, route_name)
+        of_route = key_of("pace", "route", self.identity, route_name)
         return Scope.of(
             Subject(f"provider {settings.name}", of_provider, provider_limits),
             Subject(f"route {route_name}", of_route, route_limits),
@@ -260,9 +260,13 @@ def _own_rung(written: Any, place: str, surroundings: Surroundings) -> RungConfi
 
 
 def _circuit(route: RouteConfig, target: str, settings: ProviderSettings) -> Circuit:
-    """Return a target as the breaker sees it; the key names the endpoint, because all programs of a user share it."""
+    """Return a target as the breaker sees it; its key names the endpoint, because others may share it, and the account.
+
+    A target that rests because one account's allowance is used up is there for another's.
+    """
     model = target.partition("/")[2]
-    key = _key_of("breaker", settings.kind, settings.base_url, settings.api, model)
+    account = None if settings.api_key is None else settings.api_key.reveal()  # hashed
+    key = _key_of("breaker", settings.kind, settings.base_url, settings.api, model, account)
     breaker = route.breaker
     chosen = None if breaker is None else BreakerSettings(breaker.failures, breaker.window, breaker.cooldown)
     return Circuit(target, key, None if settings.kind == "python" else chosen)

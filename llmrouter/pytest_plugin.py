@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ import pytest
 if TYPE_CHECKING:
     from llmrouter.cassettes import Cassette
 
+_BREAKER_SCOPE: Final = "LLMROUTER_BREAKER_SCOPE"  # llmrouter.store.opening's; nothing is imported for it
 _MODES: Final = ("none", "once", "new_episodes", "all")
 _LONGEST_NAME: Final = 120  # characters; file systems end at 255 bytes
 _USED: Final = pytest.StashKey["Cassette"]()
@@ -63,6 +65,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and count what cassettes are used for."""
     config.addinivalue_line("markers", _MARKER)
     config.pluginmanager.register(_Totals(), "llmrouter-totals")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:  # noqa: ARG001 - pytest's name
+    """Give each test, with the processes that it starts, breakers of its own: what one test's fake provider refused
+    must not keep another test from it."""
+    before = os.environ.get(_BREAKER_SCOPE)
+    os.environ[_BREAKER_SCOPE] = os.urandom(8).hex()
+    try:
+        return (yield)
+    finally:
+        if before is None:
+            os.environ.pop(_BREAKER_SCOPE, None)
+        else:
+            os.environ[_BREAKER_SCOPE] = before
 
 
 # ------------------------------------------------------------------------------------------------ fixtures

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from llmrouter import Router
 from llmrouter.store import lease_file
@@ -205,12 +207,12 @@ router.chat("r", "the probe")
 
 
 def test_a_killed_probe_makes_room_for_the_next_when_its_lease_is_over(
-    fault_server: FaultServers, shared: dict[str, str]
+    fault_server: FaultServers, breakers: dict[str, Any]
 ) -> None:
     server, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
     config = chain((OPENAI, server), (OPENAI, spare), breaker={"failures": 3, "cooldown": "50ms"}, **HOUR)
     config["routes"]["r"]["cache"] = False
-    config["state"] = shared
+    config |= breakers
     with Router(config) as router:
         assert router.chat("r", "hello").content == "Spare."
         server.script([silence(60), OPENAI.reply("Back.")])
@@ -234,12 +236,15 @@ router.close()
 """
 
 
-@pytest.fixture(params=["file", "redis"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """`state:` for the file, in a file and in a real Redis."""
-    if request.param == "file":
-        yield {"url": "file:"}
-        return
+@pytest.fixture
+def file_state() -> dict[str, str]:
+    """`state:` in a file."""
+    return {"url": "file:"}
+
+
+@pytest.fixture
+def redis_state(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """`state:` in a real Redis."""
     require_redis()
     server = RedisServer(tmp_path)
     server.start()
@@ -247,16 +252,109 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     server.stop()
 
 
+@pytest.fixture(params=["file", "redis"])
+def shared(request: pytest.FixtureRequest) -> dict[str, str]:
+    """`state:` for the file, in a file and in a real Redis."""
+    found: dict[str, str] = request.getfixturevalue(f"{request.param}_state")
+    return found
+
+
+@pytest.fixture(params=["default", "file", "redis"])
+def breakers(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """`state:` as in `shared`, or none."""
+    if request.param == "default":
+        return {}
+    return {"state": request.getfixturevalue(f"{request.param}_state")}
+
+
 def test_what_one_process_learned_of_a_target_holds_for_another(
-    fault_server: FaultServers, shared: dict[str, str]
+    fault_server: FaultServers, breakers: dict[str, Any]
 ) -> None:
     down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
-    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"}) | {"state": shared}
+    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"}) | breakers
     for _ in range(2):
         with worker(FAILING, config) as started:
             assert started.heard() == "Spare."
             assert started.heard()[f"first/{OPENAI.model}"] == "open"
     assert asked(down) == 3
+
+
+STEADILY = """
+router = Router(config)
+start()
+for _ in range(4):
+    tell(router.chat("r", "hello").content)
+    sys.stdin.readline()
+"""
+
+
+def test_of_all_processes_one_probes_and_its_answer_closes_the_breaker_for_all(
+    fault_server: FaultServers, breakers: dict[str, Any]
+) -> None:
+    first, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
+    config = chain((OPENAI, first), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1500ms"}) | breakers
+    with workers(STEADILY, config, 4) as started:
+        started[0].go()
+        assert started[0].heard() == "Spare."  # three failures
+        for each in started[1:]:
+            each.go()
+        assert [each.heard() for each in started[1:]] == ["Spare."] * 3
+        assert asked(first) == 3
+        first.script(OPENAI.complete("First.").after(0.5))
+        time.sleep(1.6)
+        assert sorted(all_heard(started)) == ["First.", "Spare.", "Spare.", "Spare."]
+        assert asked(first) == 4
+        assert all_heard(started) == ["First."] * 4
+
+
+def test_failures_are_told_to_others_when_they_have_opened_a_breaker(fault_server: FaultServers) -> None:
+    down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
+    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 4, "cooldown": "1m"})  # a call makes three
+    with workers(STEADILY, config, 2) as started:
+        assert all_heard(started) == ["Spare."] * 2
+        assert asked(down) == 6
+        started[0].go()
+        assert started[0].heard() == "Spare."  # the fourth
+        time.sleep(0.3)  # the other looks four times a second
+        started[1].go()
+        assert started[1].heard() == "Spare."
+        assert asked(down) == 7
+
+
+@pytest.mark.parametrize("reason", ["another file", "another scope", "another account"])
+def test_a_breaker_is_not_shared_for_want_of(
+    reason: str, fault_server: FaultServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
+    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"})
+    config["providers"]["first"]["api_key"] = "${ACCOUNT:-one}"
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(config))
+    for name, scope, account in (("one", "a", "one"), _differing(reason)):
+        monkeypatch.setenv("LLMROUTER_BREAKER_SCOPE", scope)
+        monkeypatch.setenv("ACCOUNT", account)
+        with worker(FAILING, str(tmp_path / f"{name}.yaml")) as started:
+            assert started.heard() == "Spare."
+            assert started.heard()[f"first/{OPENAI.model}"] == "open"
+    assert asked(down) == 6
+
+
+def _differing(reason: str) -> tuple[str, str, str]:
+    different = reason.removeprefix("another ")
+    return (
+        "two" if different == "file" else "one",
+        "b" if different == "scope" else "a",
+        "two" if different == "account" else "one",
+    )
+
+
+def test_two_routers_of_one_process_have_breakers_of_their_own(fault_server: FaultServers) -> None:
+    down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
+    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"})
+    for _ in range(2):
+        with Router(config) as router:
+            assert router.chat("r", "hello").content == "Spare."
+    assert asked(down) == 6
 
 
 def test_limits_hold_over_whoever_shares_the_state(fault_server: FaultServers, shared: dict[str, str]) -> None:
@@ -267,13 +365,3 @@ def test_limits_hold_over_whoever_shares_the_state(fault_server: FaultServers, s
         found = Counter(content for contents in all_heard(started) for content in contents)
     assert found == {"Limited.": 7, "Spare.": 13}
     assert asked(limited) == 7
-
-
-def test_without_state_breakers_are_each_processs_own(fault_server: FaultServers) -> None:
-    down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
-    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"})
-    for _ in range(2):
-        with worker(FAILING, config) as started:
-            assert started.heard() == "Spare."
-            assert started.heard()
-    assert asked(down) == 6

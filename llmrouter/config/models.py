@@ -356,7 +356,7 @@ class StateConfig(Section):
     """What is shared between processes, and where.
 
     Redis keeps cached answers, limits, spend limits, breakers and who is asking what, for many machines. Without it the
-    processes of one machine share all of that but breakers, which `file:` adds.
+    processes of one machine share all of that; with `file:` they also count the failures of breakers together.
     """
 
     url: SecretText = Field(

@@ -13,7 +13,7 @@ from llmrouter.policy.learned import Learned
 from llmrouter.policy.leases import Leases
 from llmrouter.policy.limits import Limiter
 from llmrouter.policy.select import Facts, Latencies, affinity, next_turn, order
-from llmrouter.policy.shared import SharedState, key_of
+from llmrouter.policy.shared import Records, SharedState, key_of
 from llmrouter.store.state import MemoryState
 
 if TYPE_CHECKING:
@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 class Traffic:
     """Decides which rung a call starts with, and gives the guards of targets."""
 
-    def __init__(self, local: SharedState, shared: SharedState | None, leases: Leases, counter: TokenCounter) -> None:
+    def __init__(
+        self,
+        local: SharedState,
+        shared: SharedState | None,
+        circuits: Records,
+        leases: Leases,
+        counter: TokenCounter,
+    ) -> None:
         """Make the traffic of one router.
 
-        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does. `shared` is what
-        the file names; None: breakers and turns stay in this process, where one program's tests cannot close another's
-        targets. `leases` are on asking, among all who have one cache.
+        `local` is shared by the processes of this machine: it holds the pace, unless `shared` does, which is what the
+        file names. `circuits` are the breakers where it names nothing, and turns are then this router's own. `leases`
+        are on asking, among all who have one cache.
         """
-        own = shared or MemoryState()
         self._states = [local] if shared is None else [local, shared]
-        self._turns, self._counter = own, counter
-        self.breaker = Breaker(own)
+        self._turns, self._counter = shared or MemoryState(), counter
+        self.breaker = Breaker(shared or circuits)
         self.leases = leases
         self.limiter = Limiter(shared or local)
         self._latencies = Latencies()

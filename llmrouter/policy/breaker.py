@@ -24,7 +24,7 @@ from llmrouter.errors import (
     StreamInterruptedError,
 )
 from llmrouter.frozen import quickly_made
-from llmrouter.policy.shared import Record, SharedState, Step, new_owner
+from llmrouter.policy.shared import Record, Records, Step, new_owner
 
 Phase: TypeAlias = Literal["closed", "open", "half_open"]
 
@@ -110,9 +110,9 @@ class Blocked:
 
 
 class Breaker:
-    """The breakers of all targets, in one shared state. Times (`now`) are seconds of the wall clock."""
+    """The breakers of all targets, each a record. Times (`now`) are seconds of the wall clock."""
 
-    def __init__(self, state: SharedState) -> None:
+    def __init__(self, state: Records) -> None:
         self._state = state
 
     def allow(self, circuit: Circuit, now: float, *, last_resort: bool = False) -> Admission | Blocked:
@@ -186,6 +186,18 @@ def _is_clean(record: Record, _now: float) -> bool:
 def _is_free(record: Record, now: float) -> bool:
     """Whether anybody may ask: closed, and no rest asked for."""
     return record is None or (not record[1] and record[3] <= now)
+
+
+def concerns_all(record: Record, now: float) -> bool:
+    """Whether every process should know of `record`: somebody has to leave the target alone, or to probe it."""
+    return not _is_free(record, now)
+
+
+def united(mine: Record, theirs: Record) -> Record:
+    """Return what two processes know of one target as one record: the longer time counts, and the probe under way."""
+    _, until, _, not_before = mine
+    outcomes, their_until, probe, their_not_before = theirs
+    return [outcomes, max(until, their_until), probe, max(not_before, their_not_before)]
 
 
 def _state(settings: BreakerSettings, record: Record, now: float) -> BreakerState:

@@ -35,16 +35,12 @@ class Step(NamedTuple, Generic[T]):
 Stepper: TypeAlias = Callable[[tuple[Record, ...], float], Step[T]]
 
 
-class SharedState(Protocol):
+class Records(Protocol):
     """Keeps records. Nothing here raises for the state of the store: what is lost costs a warning, and goes on locally.
 
     Times are seconds of the wall clock (`time.time()`), which all processes share; a store with a clock of its own
     hands its step that clock's time instead of `now`. So a step must return durations, never times.
     """
-
-    lease_s: float
-    """How long a lease lasts that nobody renews: what a killed process can hold up. Infinite where nothing outlives
-    the process."""
 
     def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
         """Take `step` over the records of `keys`, all at once and alone, and return its result.
@@ -56,6 +52,14 @@ class SharedState(Protocol):
     def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
         """Return `step` of one record as it is, without changing it: cheaper than `change`."""
         ...
+
+
+class SharedState(Records, Protocol):
+    """Records that others may change as well, and leases on some of them."""
+
+    lease_s: float
+    """How long a lease lasts that nobody renews: what a killed process can hold up. Infinite where nothing outlives
+    the process."""
 
     def hold(self, renew: Callable[[float], object]) -> object:
         """Have `renew(now)` called every few seconds, on a thread of the store's, until `drop`; return what to drop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 
@@ -14,6 +14,9 @@ from llmrouter.errors import APIConnectionError, LLMRouterError, MalformedRespon
 from llmrouter.providers.base import ProviderSettings, WireReply, WireTimeouts
 from llmrouter.providers.bounds import BoundedBackend
 from llmrouter.providers.lean import BEGUN, LeanAsyncClient, LeanClient
+
+if TYPE_CHECKING:
+    from types import AsyncGeneratorType
 
 
 @functools.lru_cache(maxsize=8)
@@ -90,7 +93,8 @@ class AsyncByteStream:
     def __init__(self, response: httpx2.Response) -> None:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._chunks = response.aiter_bytes()
+        # What it is, and not what typing calls it, which has no `ag_running`.
+        self._chunks = cast("AsyncGeneratorType[bytes, None]", response.aiter_bytes())
 
     def __aiter__(self) -> AsyncByteStream:
         return self
@@ -100,7 +104,13 @@ class AsyncByteStream:
 
     async def close(self) -> None:
         """Drop the connection; may be called twice."""
-        await self._response.aclose()
+        try:
+            # httpx's are generators within generators. Left half-way, the collector closes them in any order, from any
+            # thread, and each that finds the one within it being closed complains on stderr.
+            if not self._chunks.ag_running:
+                await self._chunks.aclose()
+        finally:
+            await self._response.aclose()
 
 
 def reply_of(response: httpx2.Response) -> WireReply:

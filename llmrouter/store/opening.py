@@ -5,16 +5,26 @@ Shared state is opened by `store.state.open_state`. Nothing here touches disk or
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from llmrouter import forks
+from llmrouter.policy.breaker import concerns_all, united
 from llmrouter.policy.leases import Leases, StateLeases
-from llmrouter.policy.shared import SharedState
+from llmrouter.policy.shared import Records, SharedState, key_of
 from llmrouter.store import lease_file
 from llmrouter.store.cache import CacheStats, DiskCache, Entry, Write
 from llmrouter.store.spend import Book, SpendBook
 from llmrouter.store.state import needing_redis
+from llmrouter.store.state_partly import PartlyShared
+
+BREAKER_SCOPE: Final = "LLMROUTER_BREAKER_SCOPE"
+
+_made: Counter[str] = Counter()  # routers of this process, by the file that they read
+_counting: Final = forks.lock()
 
 
 class AnswerCache(Protocol):
@@ -81,6 +91,24 @@ def open_book(url: str | None, directory: Path) -> Book:
         from llmrouter.store.spend_redis import RedisSpendBook
 
         return RedisSpendBook(url, alone)
+
+
+def open_circuits(local: SharedState, identity: str) -> Records:
+    """Return the breakers of a router that reads the file `identity`, where `state.url` names no place for them.
+
+    They are shared, through `local`, by the processes of this machine that read the same file and have the same
+    $LLMROUTER_BREAKER_SCOPE: the first routers of that file in each process with one another, the second, and so on.
+    Two routers of one process are apart, because somebody made a second one.
+    """
+    with _counting:
+        place = _made[identity]
+        _made[identity] += 1
+    scope = key_of("scope", identity, str(place), os.environ.get(BREAKER_SCOPE))
+    return PartlyShared(local, concerns_all, united, scope)
+
+
+if hasattr(os, "register_at_fork"):  # a child makes its own first router
+    os.register_at_fork(after_in_child=_made.clear)
 
 
 def open_leases(directory: Path, local: SharedState, shared: SharedState | None) -> Leases:

@@ -83,7 +83,9 @@ class FileBackend:
         return result
 
     def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
-        """See Backend."""
+        """See Backend. Makes no file: where there is none, there is no record."""
+        if self._connection is None and not self._path.exists():
+            return step(None, now)
         with self._open() as connection:
             return step(_get(connection, key, now), now)
 

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from hypothesis import given, strategies as st
 
+from llmrouter.providers.http import AsyncByteStream
 from llmrouter.providers.lean import LeanAsyncClient, LeanClient
 
 URL = "https://example.test/v1/chat?key=a%20b"
@@ -174,3 +175,50 @@ def test_an_answer_that_breaks_off_asynchronously_is_closed() -> None:
 
     asyncio.run(asked())
     assert body.closed
+
+
+class _Pieces(httpx2.AsyncByteStream):
+    """A body of two pieces, made by a generator that notes its end."""
+
+    ended = False
+
+    async def __aiter__(self) -> Any:
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            self.ended = True
+
+
+def test_a_stream_that_is_closed_half_way_leaves_no_generator_to_the_collector() -> None:
+    body = _Pieces()
+
+    async def asked() -> None:
+        chunks = AsyncByteStream(httpx2.Response(200, stream=body))
+        assert await anext(chunks) == b"one"
+        await chunks.close()
+        assert body.ended
+
+    asyncio.run(asked())
+
+
+def test_a_stream_is_closed_while_somebody_waits_for_its_next_piece() -> None:
+    class Silent(httpx2.AsyncByteStream):
+        closed = asyncio.Event()
+
+        async def __aiter__(self) -> Any:
+            yield b"one"
+            await self.closed.wait()
+
+        async def aclose(self) -> None:
+            self.closed.set()
+
+    async def asked() -> None:
+        chunks = AsyncByteStream(httpx2.Response(200, stream=Silent()))
+        assert await anext(chunks) == b"one"
+        waiting = asyncio.ensure_future(anext(chunks, b"nothing"))
+        await asyncio.sleep(0)
+        await chunks.close()
+        assert await waiting == b"nothing"
+
+    asyncio.run(asked())
