@@ -2,13 +2,15 @@
 
 Threads and tasks chat, stream, leave streams, ask for structured output and for cached answers, against servers (in a
 process of their own) that misbehave at random in every way they know. At the end nothing may be left: no call that
-hung, no half answer that passed for a whole one, no connection, task or thread; and the memory has to be flat.
+hung, no half answer that passed for a whole one, no connection, task or thread; and the memory has to be flat, from the
+moment when everything that has a bound (what is remembered of token counts) is full.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import os
 import random
@@ -21,7 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from benchmarks.fault_cases import WORDS
 from llmrouter import AsyncRouter, LLMRouterError, Router
@@ -31,6 +33,8 @@ from tests.servers.protocols import ANTHROPIC, GOOGLE, OPENAI, Protocol
 from tests.servers.replies import html, reset_before_headers, silence, spoiled, sse
 
 DEADLINE_S: Final = 4.0
+COLLECT_EVERY: Final = 20  # seconds
+REMEMBERED: Final = 40_000  # token counts: some 160 bytes each, of which a router keeps 4 MiB
 LATE_S: Final = 2.0  # beyond all limits of a call, on a machine that is busy with the servers as well
 WHOLE: Final = '{"words": 60}'
 SCHEMA: Final = {
@@ -227,15 +231,48 @@ def sockets() -> int:
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory after `minutes`: resident (MiB), and blocks of Python's own allocator (thousands).
+    """The memory after `minutes`: resident (MiB), and what is in use after a collection, which is taken now and then.
 
-    The first also grows while the C library's allocator spreads out over the threads, until it has what it needs; the
-    second grows only when something is kept.
+    In use are blocks of Python's own allocator (thousands), and MiB of the C library's (None where it does not tell).
+    They grow only when something is kept; the resident memory also when the C library's allocator, which has an arena
+    for each of several threads, cannot put what it has free to use.
     """
 
     minutes: float
     resident: float
-    blocks: float
+    blocks: float | None = None
+    allocated: float | None = None
+
+
+class _MallInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc 2.33 and newer, in bytes; see mallinfo(3)."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in [
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        ]
+    ]
+
+
+def allocated_mib() -> float | None:
+    """Return what the C library's allocator has given out, None where it does not tell."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError, TypeError):
+        return None
+    mallinfo.restype = _MallInfo
+    found = mallinfo()
+    return float(found.uordblks + found.hblkhd) / 2**20
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
@@ -247,13 +284,24 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
 
 
 def sampled(samples: list[Memory], server: Any, until: float) -> None:
-    """Take the memory once a second, and have the servers forget."""
+    """Take the memory once a second, now and then after a collection, and have the servers forget."""
     started = time.monotonic()
     while time.monotonic() < until:
         time.sleep(1.0)
-        samples.append(Memory((time.monotonic() - started) / 60, rss_mib(), sys.getallocatedblocks() / 1000))
+        minutes, resident = (time.monotonic() - started) / 60, rss_mib()
+        if len(samples) % COLLECT_EVERY:
+            samples.append(Memory(minutes, resident))
+        else:
+            gc.collect()
+            samples.append(Memory(minutes, resident, sys.getallocatedblocks() / 1000, allocated_mib()))
         server.stdin.write("\n")
         server.stdin.flush()
+
+
+def filled(router: Router | AsyncRouter) -> None:
+    """Have `router` remember as many token counts as it ever will."""
+    for number in range(REMEMBERED):
+        router.count_tokens("openai/gpt-6-luna", f"one of many {number}")
 
 
 def soak(minutes: float, folder: Path, server: Any) -> int:
@@ -267,6 +315,7 @@ def soak(minutes: float, folder: Path, server: Any) -> int:
 
     async def tasks() -> list[str]:
         async with AsyncRouter(config) as router:
+            filled(router)
             await asyncio.gather(*(awaiting(router, tally, until, seed) for seed in range(8)))
         await asyncio.sleep(0.5)
         return [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
@@ -274,6 +323,7 @@ def soak(minutes: float, folder: Path, server: Any) -> int:
     left: list[str] = []
     loop = threading.Thread(target=lambda: left.extend(asyncio.run(tasks())))
     with Router(config) as router:
+        filled(router)
         threads = [threading.Thread(target=blocking, args=(router, tally, until, seed)) for seed in range(100, 106)]
         for thread in (*threads, loop):
             thread.start()
@@ -293,20 +343,27 @@ def _others() -> list[str]:
 def _judged(tally: Tally, samples: Sequence[Memory], left: dict[str, Any]) -> int:
     total = sum(tally.outcomes.values())
     answered = sum(count for name, count in tally.outcomes.items() if name.endswith(" ok"))
-    half = samples[len(samples) // 2 :]
     print(f"calls                {total}, of which {answered} answered")
     print(f"slowest call         {tally.slowest_s:.2f}s (deadline {DEADLINE_S:g}s, streams up to 3s more)")
     for name, found in (("late", tally.late), ("truncated", tally.truncated), ("not our error", tally.foreign)):
         print(f"{name:20} {len(found)} {found[:3] if found else ''}")
     for name, value in left.items():
         print(f"left over: {name:9} {value}")
-    print(f"resident memory      {samples[0].resident:.1f} to {samples[-1].resident:.1f} MiB")
-    print(f"  slope, second half {slope([(each.minutes, each.resident) for each in half]):+.2f} MiB a minute")
-    print(f"blocks in use        {half[0].blocks:,.0f} to {half[-1].blocks:,.0f} thousand in the second half")
-    print(f"  slope              {slope([(each.minutes, each.blocks) for each in half]):+.2f} thousand a minute")
+    _tell_of_memory(samples)
     for name, count in sorted(tally.outcomes.items()):
         print(f"  {name:42} {count}")
     return 1 if tally.truncated or tally.foreign or tally.late or any(left.values()) else 0
+
+
+def _tell_of_memory(samples: Sequence[Memory]) -> None:
+    half = samples[len(samples) // 2 :]
+    print(f"resident memory      {samples[0].resident:.1f} to {samples[-1].resident:.1f} MiB")
+    print(f"  slope, second half {slope([(each.minutes, each.resident) for each in half]):+.2f} MiB a minute")
+    print("in use after collections, second half")
+    for name, unit in (("blocks", "thousand"), ("allocated", "MiB")):
+        found = [(each.minutes, value) for each in half if (value := getattr(each, name)) is not None]
+        if found:
+            print(f"  {name:18} {found[0][1]:,.1f} to {found[-1][1]:,.1f} {unit}, {slope(found):+.2f} a minute")
 
 
 def main() -> int:
