@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class Closing:
+class Closing(ABC):
     """Closes itself at the end of a `with` block."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of everything that is open."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -22,12 +23,12 @@ class Closing:
         self.close()
 
 
-class AsyncClosing:
+class AsyncClosing(ABC):
     """Closes itself at the end of an `async with` block."""
 
+    @abstractmethod
     async def close(self) -> None:
         """Let go of everything that is open."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Do as `close` does, under the name that `contextlib.aclosing` and others look for."""

@@ -98,6 +98,15 @@ def _recognised(data: bytes, declared: str | None, what: str) -> str:
     return media_type
 
 
+def _check_source(what: str, url: object, data: object) -> None:
+    if (url is None) == (data is None):
+        raise InvalidRequestError(f"{what} needs exactly one of url= and data= (base64)")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        raise InvalidRequestError("data= is base64 text; for raw bytes use from_bytes()")
+    if not isinstance(url, str | None) or not isinstance(data, str | None):
+        raise InvalidRequestError(f"{what} takes url= and data= as text; for a file use from_path()")
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image of a message: exactly one of `url` (never fetched by us) and `data` (base64) is set."""
@@ -109,8 +118,7 @@ class Image:
     cache: bool = False
 
     def __post_init__(self) -> None:
-        if (self.url is None) == (self.data is None):
-            raise InvalidRequestError("an Image needs exactly one of url= and data= (base64)")
+        _check_source("an Image", self.url, self.data)
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None, *, detail: str | None = None) -> Image:
@@ -149,8 +157,7 @@ class Document:
     cache: bool = False
 
     def __post_init__(self) -> None:
-        if (self.url is None) == (self.data is None):
-            raise InvalidRequestError("a Document needs exactly one of url= and data= (base64)")
+        _check_source("a Document", self.url, self.data)
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None, *, filename: str | None = None) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +171,21 @@ def test_a_part_may_have_any_of_the_usual_forms(raw: Any, expected: Part) -> Non
 
 
 # ------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize("kind", [Image, Document])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "needs exactly one of url= and data="),
+        ({"url": "https://e.org/a", "data": PNG}, "needs exactly one of url= and data="),
+        ({"data": b"%PDF-1.7"}, "data= is base64 text; for raw bytes use from_bytes()"),
+        ({"url": Path("a.pdf")}, "takes url= and data= as text; for a file use from_path()"),
+    ],
+)
+def test_an_attachment_says_what_it_can_be_made_of(kind: Any, fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequestError, match=re.escape(said)):
+        kind(**fields)
 
 
 @pytest.mark.parametrize(

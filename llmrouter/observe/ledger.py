@@ -94,6 +94,7 @@ class Accounts:
         self._ledger: Ledger | None = None
         self._recorder: LedgerRecorder | None = None
         self.book: Book  # what was spent under each limit; there is one even without a ledger
+        self._opened: tuple[Book | Ledger, ...] = ()
 
     @property
     def ledger(self) -> Ledger:
@@ -110,9 +111,8 @@ class Accounts:
 
     def close(self) -> None:
         """Write what is queued and let go of files and connections; using them again opens them again."""
-        if self._ledger is not None:
-            self._ledger.close()
-        self.book.close()
+        for each in self._opened:
+            each.close()
 
     def use(self, loaded: Loaded) -> None:
         """Write to where the file says from now on; nothing is made before the first row. Raises ConfigError."""
@@ -120,17 +120,18 @@ class Accounts:
         path = loaded.file((section or LedgerConfig()).path)
         if self._named == (section, path):
             return
-        before, pipeline, book = self._ledger, self._pipeline, open_book(self._state_url, path.parent)
+        before, pipeline, book = self._opened, self._pipeline, open_book(self._state_url, path.parent)
         url = section.url if section is not None else None
         self._ledger = None if section is None else open_ledger(path, None if url is None else url.reveal())
         self._recorder = None if self._ledger is None else LedgerRecorder(self._ledger)
         self._named = (section, path)
         self.book = book
+        self._opened = (book,) if self._ledger is None else (self._ledger, book)
         others = (guard for guard in pipeline.guards if not isinstance(guard, SpendGuard))
         pipeline.recorder = self._recorder
         pipeline.guards = (*others, SpendGuard(book, pipeline.counter))
-        if before is not None:
-            before.close()
+        for each in before:  # calls under way open it once more, for what they book
+            each.close()
 
 
 _Given: TypeAlias = "tuple[RoutePlan, str, float, Mapping[str, Any] | str | None]"

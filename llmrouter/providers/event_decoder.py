@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from llmrouter.errors import LLMRouterError
 from llmrouter.providers.sse import EventStream, ServerEvent
 from llmrouter.types import Completion, Delta
 
 
-class EventDecoder:
+class EventDecoder(ABC):
     """A `StreamDecoder` (see `base`) of server-sent events; a subclass says what one event means, and what all mean.
 
     An error never swallows the deltas that came before it in the same chunk: these are handed on first, the decoder
@@ -50,10 +52,10 @@ class EventDecoder:
             if not self.ended:
                 self._event(event, [])
 
+    @abstractmethod
     def _event(self, event: ServerEvent, deltas: list[Delta]) -> None:
         """Take in one event, and append what it adds to `deltas`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _completion(self) -> Completion:
         """Return what all events come to. Raises StreamInterruptedError when the last one is missing."""
-        raise NotImplementedError

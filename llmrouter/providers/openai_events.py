@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,6 @@ class JsonEventDecoder(EventDecoder):
             raise MalformedResponseError(f"a stream event is no JSON object: {excerpt(data)}", body=fields)
         self._take(fields, event.name, deltas)
 
+    @abstractmethod
     def _take(self, fields: Mapping[str, Any], name: str, deltas: list[Delta]) -> None:
         """Take in the object of one event called `name`, and append what it adds to `deltas`."""
-        raise NotImplementedError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -246,6 +247,24 @@ def test_a_reload_moves_on_to_the_ledger_that_the_file_names_now(fault_server: F
         assert router.reload()
         router.chat("r", "hello")
     assert [len(stored(tmp_path / name)) for name in ("one.db", "two.db")] == [1, 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files here")
+def test_a_reload_closes_what_the_file_names_no_more(fault_server: FaultServers, tmp_path: Path) -> None:
+    config = chain((OPENAI, fault_server(OPENAI.reply())), spend_limit={"usd": 1}, params={"max_tokens": 100})
+    file = tmp_path / "routes.yaml"
+    with Router(_written(file, config, tmp_path / "one" / "usage.db")) as router:
+        router.chat("r", "hello")
+        assert opened_in(tmp_path / "one")
+        _written(file, config, tmp_path / "two" / "usage.db")
+        assert router.reload()
+        assert not opened_in(tmp_path / "one")
+
+
+def opened_in(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    files = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    return [file for file in files if file.startswith(str(folder.resolve()))]
 
 
 def _written(file: Path, config: dict[str, Any], ledger: Path) -> Path:
