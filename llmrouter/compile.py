@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from llmrouter.config.models import (
 )
 from llmrouter.config.problems import Finding, dotted, finding, kind_of, without_misspelled
 from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
+from llmrouter.hints import nearest
 from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.policy.breaker import BreakerSettings, Circuit
 from llmrouter.policy.hedge import Hedge
@@ -153,7 +153,7 @@ class Compiled:
         known = {*registry.names(), *self.loaded.config.providers}
         if not slash or not model or provider not in known:
             pool = self.loaded.config.routes if not slash else known
-            near = difflib.get_close_matches(provider if slash else target, pool, n=2)
+            near = nearest(provider if slash else target, pool, 2)
             raise RouteNotFoundError(target, [f"{name}/{model}" for name in near] if slash else near)
         return ad_hoc(self.loaded.config, target)
 

@@ -39,6 +39,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmrouter.hints import question
+
 if TYPE_CHECKING:
     from llmrouter.types import Attempt
 
@@ -81,8 +83,7 @@ class RouteNotFoundError(LLMRouterError):
     """No route of this name, and it is no `provider/model` either. `near` holds the closest names."""
 
     def __init__(self, name: str, near: Sequence[str] = ()) -> None:
-        hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        super().__init__(f"no route named {name!r}{hint}")
+        super().__init__("; ".join(filter(None, (f"no route named {name!r}", question(near)))))
         self.name, self.near = name, tuple(near)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from llmrouter.hints import hint
 from llmrouter.history import ends_with_prefill, for_origin, safe_tool_ids, without_prefill
-from llmrouter.parts import as_mapping, dump_part, invalid, is_part, near, optional_text, parse_part, text_at, type_name
+from llmrouter.parts import as_mapping, dump_part, invalid, is_part, optional_text, parse_part, text_at, type_name
 from llmrouter.types import Document, Image, Message, MessagesLike, Part, Private, Role, Text, ToolCall
 
 __all__ = ["ends_with_prefill", "for_origin", "normalize", "safe_tool_ids", "to_dict", "without_prefill"]
@@ -95,7 +96,7 @@ def _check_keys(fields: Mapping[str, Any], place: str) -> None:
         if key in _KEYS or key in _LEFTOVERS or value is None:
             continue
         known = ", ".join(sorted(_KEYS))
-        raise invalid(place, f"unknown key {key!r}{near(key, _KEYS) or f' (known: {known})'}")
+        raise invalid(place, f"unknown key {key!r}{hint(key, _KEYS) or f' (known: {known})'}")
 
 
 def _role(fields: Mapping[str, Any], place: str) -> Role:
@@ -103,8 +104,8 @@ def _role(fields: Mapping[str, Any], place: str) -> Role:
     role = _ROLES.get(given)
     if role is None:
         other = _OTHER_ROLES.get(given.lower())
-        hint = f"; did you mean {other!r}?" if other else near(given, _ROLES)
-        raise invalid(f"{place}.role", f"unknown role {given!r}{hint} (known: {', '.join(_ROLES)})")
+        advice = f"; did you mean {other!r}?" if other else hint(given, _ROLES)
+        raise invalid(f"{place}.role", f"unknown role {given!r}{advice} (known: {', '.join(_ROLES)})")
     return role
 
 

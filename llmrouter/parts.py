@@ -6,10 +6,10 @@ Every error names the place of the part (`messages[3].content[1]`) and what is e
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from llmrouter.errors import InvalidRequestError
+from llmrouter.hints import hint
 from llmrouter.types import Document, Image, Part, Text
 
 IGNORED_KEYS: Final = frozenset({"annotations", "logprobs", "citations", "prompt_cache_breakpoint"})
@@ -25,12 +25,6 @@ def type_name(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def near(word: object, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the closest of `known`, or an empty text."""
-    found = get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
     """Return a dict's or a pydantic object's fields, None for anything else."""
     if isinstance(value, Mapping):
@@ -43,7 +37,7 @@ def refuse_unknown(raw: Mapping[str, Any], known: Collection[str], place: str) -
     """Raise for a key that is neither known nor None, naming the near miss."""
     for key, value in raw.items():
         if key not in known and key not in IGNORED_KEYS and value is not None:
-            raise invalid(place, f"unknown key {key!r}{near(key, known) or f' (known: {_listed(known)})'}")
+            raise invalid(place, f"unknown key {key!r}{hint(key, known) or f' (known: {_listed(known)})'}")
 
 
 def text_at(raw: Mapping[str, Any], key: str, place: str) -> str:
@@ -102,7 +96,7 @@ def _unknown_type(kind: str) -> str:
         return f"{kind!r} parts are not supported; send text, images and documents"
     if kind in ("tool_use", "tool_result"):
         return f"{kind!r} blocks are written as tool_calls of an assistant message and as messages with role 'tool'"
-    return f"unknown part type {kind!r}{near(kind, _READERS)} (known: {_listed(_READERS)})"
+    return f"unknown part type {kind!r}{hint(kind, _READERS)} (known: {_listed(_READERS)})"
 
 
 def _cached(raw: Mapping[str, Any]) -> bool:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from llmrouter.errors import ConfigError, InvalidRequestError, OutputInvalidError
-from llmrouter.parts import invalid, near
+from llmrouter.hints import hint
+from llmrouter.parts import invalid
 from llmrouter.schema_tree import inlined_root, json_text, subschemas
 from llmrouter.types import Schema
 
@@ -84,7 +85,7 @@ def _imported(reference: str) -> Any:
     try:
         return getattr(found, name)
     except AttributeError:
-        raise ConfigError(f"schema {reference!r}: {module!r} has no {name!r}{near(name, dir(found))}") from None
+        raise ConfigError(f"schema {reference!r}: {module!r} has no {name!r}{hint(name, dir(found))}") from None
 
 
 def _read(path: Path) -> Any:

@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 from llmrouter.content import HALF, is_whole
 from llmrouter.errors import InvalidRequestError
-from llmrouter.parts import as_mapping, invalid, near, optional_text, text_at
+from llmrouter.hints import hint
+from llmrouter.parts import as_mapping, invalid, optional_text, text_at
 from llmrouter.schema import check_json_schema, pydantic_problems
 from llmrouter.schema_tree import json_text, subschemas
 from llmrouter.types import Document, Image, Message, Part, Text, Tool, ToolCall
@@ -253,7 +254,7 @@ def as_tool_choice(choice: Any, tools: tuple[Tool, ...]) -> str | None:
         return _CHOICES[name]
     names = [tool.name for tool in tools]
     known = ", ".join([*_CHOICES, *names])
-    raise invalid("tool_choice", f"no tool named {name!r}{near(name, [*_CHOICES, *names])} (known: {known})")
+    raise invalid("tool_choice", f"no tool named {name!r}{hint(name, [*_CHOICES, *names])} (known: {known})")
 
 
 def _chosen(choice: Any) -> str:

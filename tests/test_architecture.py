@@ -14,7 +14,20 @@ PACKAGE = Path(__file__).parents[1] / "llmrouter"
 
 # From the ground up. A name stands for a module or a folder; `llmrouter` itself is lazy and above all of them.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("closing", "columns", "errors", "files", "forks", "frozen", "units", "secret", "content", "types", "shape"),
+    (
+        "closing",
+        "columns",
+        "errors",
+        "files",
+        "forks",
+        "frozen",
+        "hints",
+        "units",
+        "secret",
+        "content",
+        "types",
+        "shape",
+    ),
     ("buckets", "parts", "history", "messages", "schema_tree", "dialects", "schema", "tools", "offline"),
     ("prices", "model_table", "catalogue", "tokens", "policy", "store", "config"),
     ("providers",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -12,6 +11,7 @@ from llmrouter.cli.outcome import reported
 from llmrouter.cli.output import one_line, tell, write_json, write_table
 from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
 from llmrouter.errors import InvalidRequestError, RouteNotFoundError
+from llmrouter.hints import did_you_mean
 
 if TYPE_CHECKING:
     from llmrouter.catalogue import ModelInfo
@@ -103,9 +103,8 @@ def _of(router: Router, provider: str | None) -> list[ModelInfo]:
     try:
         return router.models(provider)
     except RouteNotFoundError as error:
-        near = get_close_matches(str(provider), error.near)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(error.near)}"
-        raise InvalidRequestError(f"no provider named {provider!r}; {hint}") from None
+        advice = did_you_mean(provider, error.near, 3) or f"known: {', '.join(error.near)}"
+        raise InvalidRequestError(f"no provider named {provider!r}; {advice}") from None
 
 
 def _row(info: ModelInfo) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 from llmrouter import units
-from llmrouter.config.problems import did_you_mean, kind_of, one_of
+from llmrouter.config.problems import kind_of, one_of
+from llmrouter.hints import did_you_mean
 from llmrouter.types import Secret
 
 KINDS: Final = (

@@ -8,12 +8,12 @@ from __future__ import annotations
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from llmrouter.hints import did_you_mean, nearest, question
 from llmrouter.units import shown
 
 Path: TypeAlias = tuple[str | int, ...]  # ("routes", "summarize", "fallbacks", 1, "model")
@@ -33,21 +33,8 @@ def dotted(path: Path) -> str:
     """Return a path as people read it: `routes.summarize.fallbacks[1].model`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)  # a dict's key may be None
     return text
-
-
-def nearest(word: object, options: Collection[str]) -> str | None:
-    """Return the option that `word` seems to be, None when none is near."""
-    spelled = {option.lower(): option for option in sorted(options)}
-    near = get_close_matches(str(word).lower(), spelled, n=1, cutoff=0.7)
-    return spelled[near[0]] if near else None
-
-
-def did_you_mean(word: object, options: Collection[str]) -> str | None:
-    """Return "did you mean 'attempts'?" for the nearest option, None when none is near."""
-    near = nearest(word, options)
-    return None if near is None else f"did you mean {near!r}?"
 
 
 def one_of(options: Collection[str]) -> str:
@@ -104,7 +91,7 @@ def finding(detail: ErrorDetails, root: type[BaseModel]) -> Finding:
         return missing(path)
     if kind == "literal_error":
         options = [str(option) for option in _choices(_annotation_at(path, root))]
-        return Finding(path, f"{shown(value)} is not {one_of(options)}", did_you_mean(value, options))
+        return Finding(path, f"{shown(value)} is not {one_of(options)}", did_you_mean(value, options) or None)
     if kind == "value_error":
         message, _, hint = str(detail["ctx"]["error"]).rpartition("; ")
         return Finding(path, message or hint, hint if message else None, at_key)
@@ -124,10 +111,10 @@ def _unknown_key(path: Path, root: type[BaseModel]) -> Finding:
     model = _model_in(holder)
     options = list(_keys(model)) if model else [str(option) for option in _choices(_key_type(holder))]
     near = nearest(key, options)
-    hint = f"did you mean {near!r}?" if near else _belongs(str(key), model) if model else None
+    hint = question(near) or (_belongs(str(key), model) if model else None)
     if not hint and 0 < len(options) <= _FEW:
         hint = f"use {one_of(options)}"
-    meant = (*parents, near) if near else None
+    meant = (*parents, *near) if near else None
     return Finding(path, f"unknown key {shown(key)}", hint, at_key=True, meant=meant)
 
 

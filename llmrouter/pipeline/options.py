@@ -6,7 +6,6 @@ A value may be written as in the file ("8k", "30s"), and is held to the same bou
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal, TypedDict
 from llmrouter.config import fields
 from llmrouter.content import HALF, is_whole
 from llmrouter.errors import InvalidRequestError
+from llmrouter.hints import hint
 from llmrouter.units import duration, shown
 
 CACHE_MODES: Final = ("use", "refresh", "bypass", "only")
@@ -81,8 +81,8 @@ class Options:
         """
         unknown = [name for name in given if name not in _NAMES]
         if unknown:
-            hint = _near(unknown[0], _NAMES) or f"; it takes {', '.join(_NAMES)}"
-            raise TypeError(f"unknown keyword {unknown[0]!r}{hint}")
+            advice = hint(unknown[0], _NAMES) or f"; it takes {', '.join(_NAMES)}"
+            raise TypeError(f"unknown keyword {unknown[0]!r}{advice}")
         return cls(**{name: _checked(name, value) for name, value in given.items()})
 
 
@@ -97,11 +97,6 @@ def _checked(name: str, value: Any) -> Any:
         return check(value)
     except ValueError as error:
         raise InvalidRequestError(f"{name}: {error}") from None
-
-
-def _near(word: object, options: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(word), options, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _as_given(check: Callable[[Any], float]) -> Callable[[Any], float]:
@@ -133,13 +128,13 @@ def _limits(value: Any) -> dict[str, float]:
         return {"attempt": fields.limit(value)}
     for name in value:
         if name not in _LIMITS:
-            raise ValueError(f"expected the keys {', '.join(_LIMITS)}, not {name!r}{_near(name, _LIMITS)}")
+            raise ValueError(f"expected the keys {', '.join(_LIMITS)}, not {name!r}{hint(name, _LIMITS)}")
     return {name: fields.limit(limit) for name, limit in value.items() if limit is not None}
 
 
 def _cache(value: Any) -> str:
     if value not in CACHE_MODES:
-        raise ValueError(f"expected one of {', '.join(CACHE_MODES)}, not {shown(value)}{_near(value, CACHE_MODES)}")
+        raise ValueError(f"expected one of {', '.join(CACHE_MODES)}, not {shown(value)}{hint(value, CACHE_MODES)}")
     return str(value)
 
 

@@ -8,7 +8,6 @@ numbers for each text. It may be `async def`, or return an async iterator, where
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from llmrouter.errors import LLMRouterError, ModelNotFoundError, ServerError, UnsupportedError
+from llmrouter.hints import hint
 from llmrouter.providers.base import Client, Codec, Provider, ProviderSettings, WireCall, WireReply, World
 from llmrouter.providers.python_codec import END, MODEL_HEADER, PythonCodec, text_of
 from llmrouter.types import Document, Image, Request
@@ -44,9 +44,8 @@ def resolve(model: str) -> Callable[..., Any]:
     try:
         function = getattr(module, parsed["name"])
     except AttributeError:
-        near = difflib.get_close_matches(parsed["name"], [name for name in dir(module) if name[0] != "_"])
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ModelNotFoundError(f"module {module.__name__} has no function {parsed['name']!r}{hint}") from None
+        advice = hint(parsed["name"], (name for name in dir(module) if name[0] != "_"))
+        raise ModelNotFoundError(f"module {module.__name__} has no function {parsed['name']!r}{advice}") from None
     if not callable(function):
         raise ModelNotFoundError(f"{model} is {type(function).__name__}, which cannot be called")
     return function  # type: ignore[no-any-return]  # callable() narrows Any to nothing

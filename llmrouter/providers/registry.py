@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from llmrouter.errors import ConfigError
+from llmrouter.hints import hint
 from llmrouter.providers.base import Provider, ProviderSettings
 from llmrouter.providers.presets import PRESETS, Preset
 from llmrouter.types import EMPTY, Secret
@@ -170,11 +170,10 @@ def _secret(value: Any, name: str) -> Secret | None:
 
 
 def _unknown(name: str, kind: str, is_given: bool) -> ConfigError:
-    near = difflib.get_close_matches(kind, sorted(names()), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(names()))}"
+    advice = hint(kind, names()) or f"; known: {', '.join(sorted(names()))}"
     if is_given:
-        return ConfigError(f"provider {name!r}: unknown kind {kind!r}{hint}")
-    return ConfigError(f"provider {name!r} needs a kind{hint}")
+        return ConfigError(f"provider {name!r}: unknown kind {kind!r}{advice}")
+    return ConfigError(f"provider {name!r} needs a kind{advice}")
 
 
 # ------------------------------------------------------------------------------------------------ proxies

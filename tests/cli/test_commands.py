@@ -172,7 +172,7 @@ def test_a_smaller_budget_is_a_shorter_list(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--provider", "opnai"], "no provider named 'opnai'; did you mean openai?"),
+        (["--provider", "opnai"], "no provider named 'opnai'; did you mean 'openai'?"),
         (["--needs", "wings"], "unknown need wings"),
         (["--min-context", "big"], "'big' is not a count"),
     ],

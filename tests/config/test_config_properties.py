@@ -83,6 +83,7 @@ def test_any_dict_is_a_configuration_or_a_config_error(data: dict[str, Any]) -> 
     outcome(data)
 
 
+@example(data={None: "${"})
 @given(data=st.dictionaries(st.integers() | st.none() | st.tuples(st.text()), VALUES, max_size=3))
 def test_a_dict_with_keys_that_are_no_text_is_a_config_error_or_empty(data: dict[Any, Any]) -> None:
     assert isinstance(outcome(data), ConfigError) or not data

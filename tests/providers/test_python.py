@@ -375,7 +375,7 @@ def test_a_parameter_that_the_function_does_not_take_is_a_server_error(module: A
 
 def test_an_unknown_function_is_named_with_its_near_misses(module: Any, world: World) -> None:
     module.summarize = lambda _: "x"
-    with pytest.raises(ModelNotFoundError, match=r"no function 'sumarize'; did you mean summarize\?"):
+    with pytest.raises(ModelNotFoundError, match=r"no function 'sumarize'; did you mean 'summarize'\?"):
         chat(world, asking("answers:sumarize"))
 
 
