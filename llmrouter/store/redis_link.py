@@ -89,14 +89,14 @@ def _tried(action: Callable[[], T]) -> T:
         return action()
 
 
-def connect(url: str, **options: Any) -> Any:
+def connect(url: str, *, encoding_errors: str = "replace", **options: Any) -> Any:
     """Return a client that waits a fraction of a second at most, and never tries again by itself."""
     return redis.Redis.from_url(
         url,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
-        encoding_errors="replace",
+        encoding_errors=encoding_errors,
         **options,
     )
 

@@ -62,7 +62,8 @@ class RedisBackend:
 
     def __init__(self, url: str, *, server_clock: bool = True) -> None:
         self.name = shown(url)
-        self._client = connect(url, decode_responses=True)
+        # The version of what somebody else wrote is sent back as it came, or it would never be replaced.
+        self._client = connect(url, decode_responses=True, encoding_errors="surrogateescape")
         self._script = self._client.register_script(_COMPARE_AND_SET)
         self._seen: dict[str, _Seen] = {}
         self._server_clock = server_clock

@@ -97,7 +97,9 @@ def test_a_redis_that_never_was_there_costs_one_warning_without_its_password(
     assert f"127.0.0.1:{own_redis.port}" in line
 
 
-def test_a_record_somebody_else_wrote_counts_as_none(own_redis: RedisServer, state: BackedState) -> None:
+def test_a_record_somebody_else_wrote_counts_as_none(
+    own_redis: RedisServer, state: BackedState, said: list[str]
+) -> None:
     import redis
 
     client = redis.Redis.from_url(own_redis.url)
@@ -106,6 +108,7 @@ def test_a_record_somebody_else_wrote_counts_as_none(own_redis: RedisServer, sta
         assert turn(state) == 0
         assert turn(state) == 1
     client.close()
+    assert not warnings(said)
 
 
 def test_an_uncontended_change_takes_one_round_trip(own_redis: RedisServer, state: BackedState) -> None:
