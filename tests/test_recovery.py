@@ -11,6 +11,7 @@ import pytest
 from loguru import logger
 
 from llmrouter import disable_logging, enable_logging
+from llmrouter.store import state_file
 from tests.chains import ask, chain, within
 from tests.conftest import FaultServers
 from tests.servers.faults import FaultServer
@@ -109,6 +110,22 @@ def test_a_state_file_that_is_damaged_costs_no_call(
         found = {ask(face, router, "chat").content for _ in range(5)}
     assert found == {"First."}
     assert len([line for line in lines if "shared state" in line]) <= 1
+
+
+def test_where_no_state_file_can_be_made_a_breaker_stays_open(
+    face: Face, fault_server: FaultServers, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_file, "_REST_S", 0.05)
+    down, spare = fault_server(OPENAI.fails("server")), fault_server(OPENAI.reply("Spare."))
+    (tmp_path / "file").write_text("no folder")
+    config = chain((OPENAI, down), (OPENAI, spare), breaker={"failures": 3, "cooldown": "1m"})
+    with face.router(config | {"cache": {"dir": str(tmp_path / "file")}}) as router:
+        for _ in range(3):
+            assert ask(face, router, "chat").content == "Spare."
+            time.sleep(0.1)
+        assert router.status()[f"first/{OPENAI.model}"].phase == "open"
+    assert len(down.requests) == 3
+    assert len([line for line in lines if "shared state" in line]) == 1
 
 
 def test_a_target_is_taken_back_after_each_of_several_failures(face: Face, fault_server: FaultServers) -> None:

@@ -27,6 +27,8 @@ LEASE_S: Final = 10.0  # of concurrency slots and flights: a killed process hold
 BEAT_S: Final = 3.0  # living processes renew theirs this often
 _WARN_EVERY_S: Final = 600.0
 _SWEEP_AT_LEAST: Final = 1024
+_SIGN: Final = "sign-of-life"  # the record that shows a backend to be back, and how long it is kept
+_SIGN_S: Final = 1.0
 
 # What a step may stumble over when a record was written by somebody else.
 _UNREADABLE: Final = (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError)
@@ -117,26 +119,20 @@ class BackedState:
     def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
         """See SharedState."""
         readable = _forgiving(step)
-        if self._reachable():
+        if self._reachable(now):
             try:
-                result = self._backend.change(keys, readable, now)
+                return self._backend.change(keys, readable, now)
             except StateLostError as error:
                 self._lose(error)
-            else:
-                self._found()
-                return result
         return self._local.change(keys, readable, now)
 
     def read(self, key: str, step: Callable[[Record, float], T], now: float) -> T:
         """See SharedState."""
-        if self._reachable():
+        if self._reachable(now):
             try:
-                result = _forgiving_read(step, key, self._backend, now)
+                return _forgiving_read(step, key, self._backend, now)
             except StateLostError as error:
                 self._lose(error)
-            else:
-                self._found()
-                return result
         return self._local.read(key, step, now)
 
     def hold(self, renew: Callable[[float], object]) -> object:
@@ -152,8 +148,19 @@ class BackedState:
         self._heartbeat.stop()
         self._backend.close()
 
-    def _reachable(self) -> bool:
-        return not self._lost or time.monotonic() >= self._rest_until
+    def _reachable(self, now: float) -> bool:
+        """Whether to use the backend. A lost one is written to first: a full disk can be read all the same."""
+        if not self._lost:
+            return True
+        if time.monotonic() < self._rest_until:
+            return False
+        try:
+            self._backend.change((_SIGN,), lambda _records, _now: Step(None, (True,), _SIGN_S), now)
+        except StateLostError as error:
+            self._lose(error)
+            return False
+        self._found()
+        return True
 
     def _lose(self, error: StateLostError) -> None:
         now = time.monotonic()

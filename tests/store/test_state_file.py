@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from llmrouter.policy.select import next_turn
+from llmrouter.policy.shared import Step
 from llmrouter.store import state_file
 from llmrouter.store.state import BackedState, MemoryState
 from llmrouter.store.state_file import FileBackend
@@ -109,6 +110,7 @@ STARTS = """
 import sys, time
 from pathlib import Path
 from llmrouter.policy.select import next_turn
+from llmrouter.policy.shared import Step
 from llmrouter.store.state import open_state
 state = open_state(None, Path(sys.argv[1]))
 print("ready", flush=True)
@@ -154,6 +156,20 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(tmp_path: Path, said:
     assert [turn(state) for _ in range(5)] == list(range(5))
     assert len(warnings(said)) == 1
     state.close()
+
+
+def test_what_can_be_read_but_not_written_is_not_back(
+    directory: Path, state: BackedState, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_file, "_REST_S", 0.05)
+    turn(state)
+    with sqlite3.connect(directory / "state.db") as refusing:
+        refusing.execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'full'); END")
+    refusing.close()
+    state.change(("own",), lambda _records, _now: Step(None, (1,), 60.0), time.time())
+    time.sleep(0.1)
+    assert state.read("own", lambda record, _now: record, time.time()) == 1
+    assert len(said) == 1
 
 
 def test_a_file_that_was_deleted_is_made_anew(
