@@ -11,7 +11,7 @@ from typing import Final
 import typer
 
 from llmrouter import errors
-from llmrouter.cli.output import ReaderGoneError, drop_stdout, tell
+from llmrouter.cli.output import ReaderGoneError, tell
 
 FAILED: Final = 1  # the call, or what was asked of this machine, did not work
 WRONG: Final = 2  # the file or the usage is wrong
@@ -48,7 +48,6 @@ def reported(*, verbose: bool = False) -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(INTERRUPTED) from None
     except ReaderGoneError:  # as with every filter: the reader has what it wanted
-        drop_stdout()
         raise typer.Exit(0) from None
     except typer.Exit:
         raise

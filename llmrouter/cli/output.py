@@ -23,12 +23,15 @@ class ReaderGoneError(Exception):
 
 
 def write(text: str) -> None:
-    """Write to stdout, at once. Raises ReaderGoneError when nobody reads it any more."""
+    """Write to stdout, at once. Raises ReaderGoneError when nobody reads it any more, OSError for a full disk."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGoneError from None
+    except OSError as error:
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError from None
+        raise
 
 
 def write_json(value: Any) -> None:
@@ -58,8 +61,8 @@ def redacted(text: str) -> str:
     return text
 
 
-def drop_stdout() -> None:
-    """Let what is still buffered go nowhere: Python flushes at exit, and would complain about the broken pipe."""
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere: Python flushes at exit, and would complain once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable
@@ -159,11 +160,23 @@ def test_a_reader_that_leaves_early_is_no_error(echoing: Path, streams: str) -> 
         assert running.wait(timeout=10) == 0
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("route", "status"), [("echo", 0), ("ecko", 2)])
+def test_a_standard_stream_that_is_closed_changes_nothing(echoing: Path, closed: str, route: str, status: int) -> None:
+    line = shlex.join(command("chat", route, "hi", "-q"))
+    done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == status
+    assert (done.stdout == "HI\n") == (status == 0 and ">&-" not in closed.replace("2>&-", ""))
+    assert ("did you mean 'echo'?" in done.stderr) == (status == 2 and "2>&-" not in closed)
+    assert "unexpected" not in done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_told_and_exits_1(echoing: Path) -> None:
+@pytest.mark.parametrize("arguments", [("chat", "echo", "hi", "-q"), ("chat", "words", "hi", "-q"), ("check",)])
+def test_a_full_disk_is_told_and_exits_1(echoing: Path, arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command("chat", "echo", "hi", "-q"),
+            command(*arguments),
             stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
         )  # fmt: skip
     assert (done.stderr, done.returncode) == ("error: no space left on device\n", 1)
