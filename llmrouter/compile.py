@@ -24,7 +24,7 @@ from llmrouter.config.models import (
     TimeoutsConfig,
 )
 from llmrouter.config.problems import Finding, dotted, finding, kind_of, without_misspelled
-from llmrouter.errors import ConfigError, Problem, RouteNotFoundError
+from llmrouter.errors import ConfigError, InvalidRequestError, Problem, RouteNotFoundError
 from llmrouter.hints import nearest
 from llmrouter.pipeline.plan import Budget, CachePolicy, RoutePlan, RungPlan, Timeouts
 from llmrouter.policy.breaker import BreakerSettings, Circuit
@@ -80,8 +80,11 @@ class Compiled:
     def plan(self, route: str, fallbacks: Sequence[Any] | None = None) -> RoutePlan:
         """Return the plan of a route's name or of a target string, with other fallbacks if they are given.
 
-        Raises RouteNotFoundError with near misses, and ConfigError for fallbacks that are no targets.
+        Raises RouteNotFoundError with near misses, InvalidRequestError for a route that is no text, and ConfigError
+        for fallbacks that are no targets.
         """
+        if not isinstance(route, str):
+            raise InvalidRequestError(f"route: expected the name of a route, or a target, got {route!r}")
         if fallbacks is not None:
             if isinstance(fallbacks, str) or not isinstance(fallbacks, Sequence):
                 raise ConfigError([Problem(f"must be a list of targets, not {kind_of(fallbacks)}", "fallbacks")])
@@ -151,10 +154,12 @@ class Compiled:
     def _target_config(self, target: str) -> RouteConfig:
         provider, slash, model = target.partition("/")
         known = {*registry.names(), *self.loaded.config.providers}
-        if not slash or not model or provider not in known:
-            pool = self.loaded.config.routes if not slash else known
-            near = nearest(provider if slash else target, pool, 2)
-            raise RouteNotFoundError(target, [f"{name}/{model}" for name in near] if slash else near)
+        if not slash:
+            raise RouteNotFoundError(target, nearest(target, self.loaded.config.routes, 2))
+        whole = bool(model) and target.split() == [target]  # of one word, as in the file
+        if not whole or provider not in known:
+            meant, near = "".join(model.split()), nearest(provider, known, 2)
+            raise RouteNotFoundError(target, [f"{name}/{meant}" for name in near if meant])
         return ad_hoc(self.loaded.config, target)
 
     def _with_fallbacks(self, route: str, fallbacks: tuple[Any, ...]) -> RoutePlan:

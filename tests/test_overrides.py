@@ -356,6 +356,39 @@ def test_a_route_that_is_not_there_names_its_neighbours(face: Face, name: str, n
     assert near in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("first/", ()), ("first/two words", ("first/twowords",)), ("first/m\n", ("first/m",)), ("/m", ()), ("", ())],
+)
+def test_what_is_no_target_is_no_route_and_is_not_its_own_neighbour(
+    face: Face, name: str, near: tuple[str, ...]
+) -> None:
+    with face.router(chain((OPENAI, "http://127.0.0.1:9"))) as router, pytest.raises(RouteNotFoundError) as failure:
+        face.chat(router, name, "hello")
+    assert failure.value.near == near
+
+
+@each_mode
+@pytest.mark.parametrize("route", [None, 5, b"r", ["r"]])
+def test_a_route_that_is_no_text_is_told(face: Face, mode: Mode, route: Any) -> None:
+    ask_it = face.chat if mode == "chat" else face.events
+    with (
+        face.router(chain((OPENAI, "http://127.0.0.1:9"))) as router,
+        pytest.raises(InvalidRequestError, match="route"),
+    ):
+        ask_it(router, route, "hello")
+
+
+def test_a_choice_of_a_tool_needs_tools(face: Face, fault_server: FaultServers) -> None:
+    server = fault_server(OPENAI.reply())
+    with face.router(chain((OPENAI, server))) as router:
+        ask(face, router, "chat", tools=[], tool_choice="auto")
+        for choice in ("required", "weather", 5):
+            failing(InvalidRequestError, face, router, "chat", tool_choice=choice)
+    [request] = server.requests
+    assert "tool_choice" not in request.json
+
+
 @pytest.mark.parametrize(("route", "messages"), [("s", "hello"), ("r", [3])])
 def test_a_stream_tells_a_mistake_at_once_and_not_when_it_is_read(route: str, messages: Any) -> None:
     config = {"routes": {"r": {"model": "openai/gpt-6-luna"}}}

@@ -155,12 +155,13 @@ def _with_system(messages: tuple[Message, ...], asked: str | None, default: str 
 
 
 def _tools(options: Options) -> tuple[tuple[Tool, ...], str | None]:
-    if not options.tools:
+    if not options.tools and options.tool_choice is None:
         return (), None
     from llmrouter.tools import as_tool_choice, as_tools
 
     tools = as_tools(options.tools)
-    return tools, as_tool_choice(options.tool_choice, tools)
+    choice = as_tool_choice(options.tool_choice, tools)
+    return tools, choice if tools else None  # providers refuse a choice without tools, were it `auto`
 
 
 def _schema(options: Options, plan: RoutePlan) -> Schema | None:

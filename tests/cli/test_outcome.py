@@ -48,6 +48,13 @@ def test_an_unknown_route_names_the_near_miss_and_exits_2(cli: Cli, echoing: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["", "/", "python/", "/model", "python/two words", "python/model\n"])
+def test_what_is_neither_a_route_nor_a_target_exits_2(cli: Cli, echoing: Path, name: str) -> None:
+    done = cli("chat", name, "hi")
+    assert done.exit_code == 2
+    assert f"no route named {name!r}" in done.stderr
+
+
 def test_without_a_file_a_route_says_how_to_get_one(cli: Cli) -> None:
     done = cli("chat", "summarize", "hi")
     assert done.exit_code == 2
