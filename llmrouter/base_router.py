@@ -13,8 +13,9 @@ from llmrouter.catalogue import ModelInfo
 from llmrouter.compile import Compiled, file_stamp
 from llmrouter.config.loader import load
 from llmrouter.content import HALF, is_whole
-from llmrouter.errors import ConfigError, InvalidRequestError, RouteNotFoundError
+from llmrouter.errors import ConfigError, InvalidRequestError
 from llmrouter.explain import Plan, explain
+from llmrouter.hints import did_you_mean
 from llmrouter.observe.ledger import Accounts
 from llmrouter.observe.log import LogObserver, enable_logging
 from llmrouter.observe.standing import LimitStanding, SpendStanding, limits_of, spending_of
@@ -215,11 +216,17 @@ class BaseRouter:
         return self._pipeline.counter.count(target, normalize(messages))
 
     def models(self, provider: str | None = None) -> list[ModelInfo]:
-        """List the known models of one provider of the file, or of all. Raises RouteNotFoundError for no provider."""
-        try:
-            return self._current().catalogue.models(provider)
-        except KeyError:
-            raise RouteNotFoundError(str(provider), sorted(registry.names())) from None
+        """List the known models of one provider of the file, or of all.
+
+        openai, anthropic and google are there without an entry. Raises InvalidRequestError for any other name that the
+        file does not have.
+        """
+        catalogue = self._current().catalogue
+        known = catalogue.providers
+        if provider is None or provider in known:
+            return catalogue.models(provider)
+        advice = did_you_mean(provider, known, 3) or f"known: {', '.join(sorted(known))}"
+        raise InvalidRequestError(f"no provider named {provider!r}; {advice}")
 
     def model_info(self, target: str) -> ModelInfo:
         """Return what is known of a model: context window, prices, capabilities; None where it is not known."""
@@ -230,12 +237,13 @@ class BaseRouter:
         needs: Sequence[str] | str = (),
         budget: Any = None,
         max_input_price: float | None = None,
-        min_context: int | None = None,
+        min_context: int | str | None = None,
     ) -> list[ModelInfo]:
         """Return the models that have all of `needs`, cheapest first, of the providers that have a key.
 
         `budget` keeps the cheapest third ("low"), two thirds ("medium") or all ("high") of what fits;
-        `max_input_price` is in USD per million tokens, `min_context` in tokens. Raises ValueError for an unknown need.
+        `max_input_price` is in USD per million tokens, `min_context` in tokens (100_000, "100k"). Raises
+        InvalidRequestError for an unknown need or budget, and for what is no price or no count.
         """
         compiled = self._current()
         usable = [

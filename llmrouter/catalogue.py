@@ -7,18 +7,21 @@ Windows and prices come from the built-in table (genai-prices), prices in the fi
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from llmrouter.parts import invalid
 from llmrouter.prices import Price, PriceTable
+from llmrouter.units import amount, count
 
 Budget: TypeAlias = Literal["low", "medium", "high"]
+NumberT = TypeVar("NumberT", int, Decimal)
 
 CAPABILITIES: Final = frozenset(
     (
@@ -79,6 +82,11 @@ class Catalogue:
         self._providers = providers
         self._prices = prices if prices is not None else PriceTable()
 
+    @property
+    def providers(self) -> Collection[str]:
+        """The names of the providers whose models are listed."""
+        return self._providers.keys()
+
     def models(self, provider: str | None = None) -> list[ModelInfo]:
         """List the models of one provider, or of all, as far as the built-in table has them; sorted by target.
 
@@ -125,7 +133,7 @@ class Catalogue:
         needs: Iterable[str] = (),
         budget: Budget | None = None,
         max_input_price: float | None = None,
-        min_context: int | None = None,
+        min_context: int | str | None = None,
         usable_providers: Collection[str] | None = None,
     ) -> list[ModelInfo]:
         """List models that are known to fit, the cheapest first.
@@ -133,19 +141,22 @@ class Catalogue:
         `needs` are words of CAPABILITIES that a model must be known to have. `max_input_price` is USD per million
         tokens, `min_context` tokens. `budget` `low` keeps the cheapest third of what fits, `medium` two thirds, `high`
         (and None) all. `usable_providers` leaves out all others (None: none). Deprecated models are left out.
-        Cheap is the price of three input tokens and one output token. Raises ValueError for an unknown need or budget.
+        Cheap is the price of three input tokens and one output token. Raises InvalidRequestError, which is a
+        ValueError, for an unknown need or budget, and for what is no price or no count.
         """
         wanted = _known_needs(needs)
         if budget is not None and budget not in _THIRDS:
-            raise ValueError(f"unknown budget {budget!r}: use low, medium or high")
+            raise invalid("budget", f"unknown budget {budget!r}: use low, medium or high")
+        dearest = _parsed("max_input_price", amount, max_input_price)
+        smallest = _parsed("min_context", count, min_context)
         names = [name for name in self._providers if usable_providers is None or name in usable_providers]
         fitting = [
             info
             for name in names
             for info in self.models(name)
             if _can(info, wanted)
-            and (max_input_price is None or _input_price(info) <= Decimal(str(max_input_price)))
-            and (min_context is None or (info.context_window or 0) >= min_context)
+            and (dearest is None or _input_price(info) <= dearest)
+            and (smallest is None or (info.context_window or 0) >= smallest)
         ]
         fitting.sort(key=lambda info: (_blend(info), info.target))
         return fitting[: -(-len(fitting) * _THIRDS[budget or "high"] // 3)]
@@ -154,8 +165,15 @@ class Catalogue:
 def _known_needs(needs: Iterable[str]) -> frozenset[str]:
     wanted = frozenset((needs,) if isinstance(needs, str) else needs)
     if unknown := wanted - CAPABILITIES:
-        raise ValueError(f"unknown need {', '.join(sorted(unknown))}: use {', '.join(sorted(CAPABILITIES))}")
+        raise invalid("needs", f"unknown need {', '.join(sorted(unknown))}: use {', '.join(sorted(CAPABILITIES))}")
     return wanted
+
+
+def _parsed(place: str, parse: Callable[[object], NumberT], value: object) -> NumberT | None:
+    try:
+        return None if value is None else parse(value)
+    except ValueError as error:
+        raise invalid(place, str(error)) from None
 
 
 def _can(info: ModelInfo, wanted: frozenset[str]) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from llmrouter import InvalidRequestError, Router
 from llmrouter.catalogue import CAPABILITIES, Catalogue, Endpoint, capabilities, families
 from llmrouter.prices import PriceTable
 
@@ -118,6 +120,25 @@ def test_bounds_on_price_and_window_hold() -> None:
         assert info.price is not None
         assert info.price.input <= Decimal("0.3")
         assert (info.context_window or 0) >= 500_000
+
+
+def test_a_window_may_be_written_as_in_the_file() -> None:
+    assert ALL.recommend(min_context="500k") == ALL.recommend(min_context=500_000)
+
+
+@pytest.mark.parametrize("bound", [{"max_input_price": "cheap"}, {"max_input_price": -1}, {"min_context": "wide"}])
+def test_a_bound_that_is_no_number_is_named(bound: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match=next(iter(bound))):
+        ALL.recommend(**bound)
+
+
+def test_a_provider_that_is_not_there_is_told_with_those_that_are() -> None:
+    with Router({"providers": {"fast": {"kind": "groq"}}}) as router:
+        assert router.models("fast")
+        with pytest.raises(InvalidRequestError, match=r"no provider named 'fats'; did you mean 'fast'\?"):
+            router.models("fats")
+        with pytest.raises(InvalidRequestError, match="known: anthropic, fast, google, openai"):
+            router.models("nobody")
 
 
 def test_only_usable_providers_are_recommended() -> None:

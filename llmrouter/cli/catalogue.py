@@ -10,8 +10,6 @@ from llmrouter.cli.opening import NO_FILE, has_file, opened
 from llmrouter.cli.outcome import reported
 from llmrouter.cli.output import one_line, tell, write_json, write_table
 from llmrouter.cli.parameters import AsJson, RoutesFile, Verbose
-from llmrouter.errors import InvalidRequestError, RouteNotFoundError
-from llmrouter.hints import did_you_mean
 
 if TYPE_CHECKING:
     from llmrouter.catalogue import ModelInfo
@@ -65,7 +63,7 @@ def models(
         if any(filter_ is not None for filter_ in (needs, max_input_price, min_context, budget)):
             found = _fitting(router, provider, needs, max_input_price, min_context, budget)
         else:
-            found = _of(router, provider)
+            found = router.models(provider)
         if as_json:
             write_json([_as_dict(info) for info in found])
         elif found:
@@ -83,28 +81,10 @@ def _fitting(
     min_context: str | None,
     budget: str | None,
 ) -> list[ModelInfo]:
-    from llmrouter.units import count
-
     words = [word.strip().lower() for word in (needs or "").split(",") if word.strip()]
-    try:
-        found = router.recommend(
-            [_ALIASES.get(word, word) for word in words],
-            budget,
-            max_input_price,
-            None if min_context is None else count(min_context),
-        )
-    except ValueError as error:  # an unknown need, or no count
-        raise InvalidRequestError(str(error)) from None
-    listed = {info.target for info in _of(router, provider)}
+    found = router.recommend([_ALIASES.get(word, word) for word in words], budget, max_input_price, min_context)
+    listed = {info.target for info in router.models(provider)}
     return [info for info in found if info.target in listed]
-
-
-def _of(router: Router, provider: str | None) -> list[ModelInfo]:
-    try:
-        return router.models(provider)
-    except RouteNotFoundError as error:
-        advice = did_you_mean(provider, error.near, 3) or f"known: {', '.join(error.near)}"
-        raise InvalidRequestError(f"no provider named {provider!r}; {advice}") from None
 
 
 def _row(info: ModelInfo) -> tuple[str, ...]:
