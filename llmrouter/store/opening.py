@@ -98,13 +98,14 @@ def open_circuits(local: SharedState, identity: str) -> Records:
 
     They are shared, through `local`, by the processes of this machine that read the same file and have the same
     $LLMROUTER_BREAKER_SCOPE: the first routers of that file in each process with one another, the second, and so on.
-    Two routers of one process are apart, because somebody made a second one.
+    Two routers of one process are apart, because somebody made a second one. A router that outlives its scope, as one
+    that many tests use, goes on in the next one with breakers that are closed.
     """
+    file = key_of("file", identity)
     with _counting:
-        place = _made[identity]
-        _made[identity] += 1
-    scope = key_of("scope", identity, str(place), os.environ.get(BREAKER_SCOPE))
-    return PartlyShared(local, concerns_all, united, scope)
+        place = str(_made[file])
+        _made[file] += 1
+    return PartlyShared(local, concerns_all, united, lambda: key_of("scope", file, place, os.environ.get(BREAKER_SCOPE)))
 
 
 if hasattr(os, "register_at_fork"):  # a child makes its own first router

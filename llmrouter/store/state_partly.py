@@ -27,18 +27,24 @@ class PartlyShared:
         common: Records,
         concerns_all: Callable[[Record, float], bool],
         united: Callable[[Record, Record], Record],
-        scope: str,
+        scope: Callable[[], str],
     ) -> None:
-        """Share with those who have the same `scope`; `united` makes one record of mine and theirs."""
-        self._own, self._common = MemoryState(), common
+        """Share with those who have the same `scope()`; `united` makes one record of mine and theirs."""
+        self._common = common
         self._concerns_all, self._united = concerns_all, united
         self._scope = scope
+        self._start(scope())
+
+    def _start(self, scope: str) -> None:
+        self._started = scope
+        self._own = MemoryState()
         self._given: set[str] = set()  # the keys of those that are in common
         self._looked: dict[str, float] = {}
 
     def change(self, keys: tuple[str, ...], step: Stepper[T], now: float) -> T:
         """See Records; takes one key."""
         (key,) = keys
+        self._keep_to_scope()
         if self._is_given(key, now):
             taken = self._common.change((self._named(key),), self._while_common(step), now)
             if taken is not None:
@@ -62,11 +68,18 @@ class PartlyShared:
             self._given.discard(key)
         return self._own.read(key, step, now)
 
+    def _keep_to_scope(self) -> None:
+        """Forget everything where a new scope has begun. A target that answers pays for that four times a second."""
+        scope = self._scope()
+        if scope != self._started:
+            self._start(scope)
+
     def _is_given(self, key: str, now: float) -> bool:
+        if key not in self._given and 0.0 <= now - self._looked.get(key, -math.inf) < LOOK_EVERY_S:
+            return False  # a clock that was set back looks again
+        self._keep_to_scope()
         if key in self._given:
             return True
-        if 0.0 <= now - self._looked.get(key, -math.inf) < LOOK_EVERY_S:  # a clock that was set back looks again
-            return False
         if len(self._looked) >= _MOST_LOOKS:
             self._looked.clear()
         self._looked[key] = now
@@ -98,7 +111,7 @@ class PartlyShared:
         self._own.change((key,), lambda _records, _now: Step(None, (None,)), now)
 
     def _named(self, key: str) -> str:
-        return f"{key}-{self._scope}"
+        return f"{key}-{self._started}"
 
 
 def _told(step: Stepper[T]) -> Stepper[Step[T]]:

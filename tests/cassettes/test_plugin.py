@@ -229,3 +229,34 @@ def test_the_plugin_imports_nothing_until_a_cassette_is_used() -> None:
     code = "import sys, pytest, llmrouter.pytest_plugin; print(*[m for m in sys.modules if m.startswith('llmrouter')])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert set(found) == {"llmrouter", "llmrouter.pytest_plugin"}
+
+
+DOWN = """\
+import unittest
+import pytest
+from llmrouter import Router
+
+ROUTES = {
+    "version": 1,
+    "providers": {"down": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "none"}},
+    "defaults": {"retry": {"attempts": 1}, "breaker": {"failures": 2, "cooldown": "1m"}},
+    "routes": {"ask": {"model": "down/m", "fallbacks": ["python/llmrouter.offline:summarize"]}},
+}
+router = Router(ROUTES)
+
+def outcomes():
+    return [router.chat("ask", "A sentence. Another one.").attempts[0].outcome for _ in range(3)]
+
+@pytest.mark.parametrize("number", range(2))
+def test_function(number): assert outcomes() == ["failed", "failed", "skipped"]
+
+class Case(unittest.TestCase):
+    def test_method(self): assert outcomes() == ["failed", "failed", "skipped"]
+"""
+
+
+def test_a_router_that_many_tests_use_has_other_breakers_in_each(project: Path, run: Pytest) -> None:
+    (project / "test_it.py").write_text(DOWN)
+    for _ in range(2):  # nor is the next run kept from anything
+        ran = run()
+        assert ran.returncode == 0, ran.stdout

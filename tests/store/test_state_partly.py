@@ -41,7 +41,7 @@ class _Counted:
 
 def process(common: Records, scope: str = "service") -> Breaker:
     """The breakers of one process."""
-    return Breaker(PartlyShared(common, concerns_all, united, scope))
+    return Breaker(PartlyShared(common, concerns_all, united, lambda: scope))
 
 
 def ask(breaker: Breaker, now: float, act: Act) -> bool:
@@ -127,6 +127,18 @@ def test_another_scope_shares_nothing() -> None:
     common = MemoryState()
     opened(process(common))
     assert ask(process(common, "another"), NOW, "succeed")
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_nothing_of_a_scope_that_is_over_counts_in_the_next(failures: int) -> None:
+    scopes, common = ["first"], MemoryState()
+    breaker = Breaker(PartlyShared(common, concerns_all, united, lambda: scopes[-1]))
+    for _ in range(failures):
+        assert ask(breaker, NOW, "fail")
+    scopes.append("second")
+    for _ in range(3):
+        assert ask(breaker, NOW, "fail")
+    assert not ask(breaker, NOW, "fail")
 
 
 def test_a_target_that_answers_is_looked_for_four_times_a_second() -> None:
