@@ -105,7 +105,11 @@ def open_circuits(local: SharedState, identity: str) -> Records:
     with _counting:
         place = str(_made[file])
         _made[file] += 1
-    return PartlyShared(local, concerns_all, united, lambda: key_of("scope", file, place, os.environ.get(BREAKER_SCOPE)))
+
+    def scope() -> str:
+        return key_of("scope", file, place, os.environ.get(BREAKER_SCOPE))
+
+    return PartlyShared(local, concerns_all, united, scope)
 
 
 if hasattr(os, "register_at_fork"):  # a child makes its own first router
