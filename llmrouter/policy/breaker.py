@@ -119,9 +119,13 @@ class Breaker:
         """Decide about one request; `last_resort` where no other usable rung follows."""
         if circuit.settings is None or self._state.read(circuit.key, _is_free, now):
             return Admission(circuit)
+        found = self._state.read(circuit.key, partial(_standing, circuit), now)
+        if isinstance(found, Admission):
+            return found
         if last_resort:
-            wait_s = self.state(circuit, now).not_before_s
-            return Admission(circuit, "last_resort", wait_s=wait_s)
+            return Admission(circuit, "last_resort", wait_s=0.0 if found is None else found.state.not_before_s)
+        if found is not None:  # decided without a lock: whoever shares a target that is down asks for it all the time
+            return found
         return self._state.change((circuit.key,), partial(_allow, circuit, new_owner()), now)
 
     def succeeded(self, admission: Admission, now: float) -> None:
@@ -215,17 +219,22 @@ def _state(settings: BreakerSettings, record: Record, now: float) -> BreakerStat
     return BreakerState("half_open", failures, probing_s, rest_s)
 
 
-def _allow(circuit: Circuit, owner: str, records: tuple[Record, ...], now: float) -> Step[Admission | Blocked]:
-    assert circuit.settings is not None  # noqa: S101 - a target without a breaker has no record
-    record = records[0]
+def _standing(circuit: Circuit, record: Record, now: float) -> Admission | Blocked | None:
+    """Return what holds for all who ask; None: the first of them is a probe."""
     if _is_free(record, now):
-        return Step(Admission(circuit))
+        return Admission(circuit)
+    assert circuit.settings is not None  # noqa: S101 - a target without a breaker has no record
     state = _state(circuit.settings, record, now)
     if state.not_before_s:
-        return Step(Blocked(circuit, state, max(state.not_before_s, state.retry_in_s), rests=state.phase == "closed"))
-    if state.retry_in_s:
-        return Step(Blocked(circuit, state, state.retry_in_s))
-    outcomes, until, _, not_before = record
+        return Blocked(circuit, state, max(state.not_before_s, state.retry_in_s), rests=state.phase == "closed")
+    return Blocked(circuit, state, state.retry_in_s) if state.retry_in_s else None
+
+
+def _allow(circuit: Circuit, owner: str, records: tuple[Record, ...], now: float) -> Step[Admission | Blocked]:
+    found = _standing(circuit, records[0], now)
+    if found is not None:
+        return Step(found)
+    outcomes, until, _, not_before = records[0]
     probing = [outcomes, until, [owner, now + PROBE_LEASE_S], not_before]
     return Step(Admission(circuit, "probe", owner), (probing,), PROBE_LEASE_S + _KEEP_S)
 

@@ -129,6 +129,15 @@ def test_another_scope_shares_nothing() -> None:
     assert ask(process(common, "another"), NOW, "succeed")
 
 
+def test_to_be_refused_takes_no_lock() -> None:
+    common = _Counted()
+    breaker = process(common)  # type: ignore[arg-type]
+    opened(breaker)
+    told = common.changes
+    assert not ask(breaker, NOW, "succeed")
+    assert common.changes == told
+
+
 @pytest.mark.parametrize("failures", [2, 3])
 def test_nothing_of_a_scope_that_is_over_counts_in_the_next(failures: int) -> None:
     scopes, common = ["first"], MemoryState()
