@@ -69,13 +69,32 @@ def test_an_answer_that_cannot_be_read_is_malformed(
     assert len(server.requests) == 2
 
 
+NO_STREAM = {
+    "page": html(),
+    "page that calls itself a stream": raw_reply(b"<html>\n<p>Please sign in.\n\n", "text/event-stream"),
+    "page that calls itself JSON": raw_reply(b"<html>Please sign in.", "application/json"),
+    "text": raw_reply(b"upstream timed out", "text/plain"),
+}
+
+
 @each_protocol
-@pytest.mark.parametrize("reply", [html(), raw_reply(b"", "text/event-stream")], ids=["page", "nothing"])
-def test_a_stream_that_is_none_fails(face: Face, fault_server: FaultServers, protocol: Protocol, reply: Reply) -> None:
-    server = fault_server(reply)
+@pytest.mark.parametrize("way", NO_STREAM)
+def test_what_is_no_stream_is_malformed(face: Face, fault_server: FaultServers, protocol: Protocol, way: str) -> None:
+    server = fault_server(NO_STREAM[way])
     with face.router(chain((protocol, server), retry=ONCE)) as router:
-        error = failing(ProviderError, face, router, "stream")
-    assert isinstance(error, MalformedResponseError | StreamInterruptedError)
+        error = failing(MalformedResponseError, face, router, "stream")
+    assert error.target == f"first/{protocol.model}"
+    assert any(words in str(error) for words in ("<html>", "<!doctype", "upstream timed out"))
+
+
+@each_protocol
+@pytest.mark.parametrize("body", [b"", b"\n\n", b": wait\n\n", b"dat"])
+def test_a_stream_that_ends_before_its_first_event_is_interrupted(
+    face: Face, fault_server: FaultServers, protocol: Protocol, body: bytes
+) -> None:
+    server = fault_server(raw_reply(body, "text/event-stream"))
+    with face.router(chain((protocol, server), retry=ONCE)) as router:
+        failing(StreamInterruptedError, face, router, "stream")
 
 
 @each_protocol

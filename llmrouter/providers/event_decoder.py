@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from llmrouter.errors import LLMRouterError
+from llmrouter.errors import LLMRouterError, MalformedResponseError
+from llmrouter.providers.failures import excerpt
 from llmrouter.providers.sse import EventStream, ServerEvent
 from llmrouter.types import Completion, Delta
+
+
+def refuse_foreign(events: EventStream) -> None:
+    """Raise MalformedResponseError for a body that has ended and was no event stream, such as a page of a proxy."""
+    start = events.foreign()
+    if start:
+        shown = excerpt(start, 80)
+        raise MalformedResponseError(f"the stream is not server-sent events; it starts with {shown!r}", body=shown)
 
 
 class EventDecoder(ABC):
@@ -39,11 +48,15 @@ class EventDecoder(ABC):
         return deltas
 
     def finish(self) -> Completion:
-        """Return the whole answer. Raises StreamInterruptedError when the protocol's end never came."""
+        """Return the whole answer.
+
+        Raises StreamInterruptedError when the protocol's end never came, MalformedResponseError for no stream at all.
+        """
         if self._broken is not None:
             raise self._broken
         if not self.ended:
             self._flush()
+            refuse_foreign(self._events)
         return self._completion()
 
     def _flush(self) -> None:

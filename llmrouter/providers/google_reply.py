@@ -17,6 +17,7 @@ from llmrouter.errors import (
     ProviderError,
     StreamInterruptedError,
 )
+from llmrouter.providers.event_decoder import refuse_foreign
 from llmrouter.providers.failures import excerpt
 from llmrouter.providers.google_failures import google_error
 from llmrouter.providers.google_usage import usage_from
@@ -331,8 +332,8 @@ class GoogleDecoder:
             body = None
         if isinstance(body, dict) and "error" in body:
             raise google_error(None, {}, body)
-        if rest.startswith("<"):
-            raise MalformedResponseError(f"the stream is not server-sent events; it starts with {excerpt(rest, 80)!r}")
+        if self._events is not None:
+            refuse_foreign(self._events)
 
     def usage_so_far(self) -> Usage | None:
         """Return what was reported until now."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmrouter import shape
 from llmrouter.errors import MalformedResponseError, StreamInterruptedError
-from llmrouter.providers.failures import lower
+from llmrouter.providers.failures import excerpt, lower
 from llmrouter.providers.openai_chat_answer import (
     arguments_text,
     assemble,
@@ -219,7 +219,10 @@ class ChatBodyDecoder(ChatStreamDecoder):
         return deltas
 
     def _flush(self) -> None:
-        """Do nothing: a body that is not whole says nothing."""
+        """Refuse a body that is no answer, as where none but a body was asked for; an empty one is an interruption."""
+        text = self._body.decode("utf-8", "replace")
+        if text.strip():
+            raise MalformedResponseError(f"the answer has no choices: {excerpt(text)}", body=excerpt(text))
 
 
 def _whole(call: _Call) -> ToolCall:

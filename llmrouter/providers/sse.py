@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_FIELDS: Final = (b"data", b"event", b"id", b"retry", b"error")
 
 
 class ServerEvent(NamedTuple):
@@ -21,6 +23,12 @@ class EventStream:
     _name: str = ""
     _data: list[str] = field(default_factory=list)
     _started: bool = False
+    _known: bool = False  # whether any line was one of an event stream
+    _strange: bytes = b""  # the first line that was not, while none was
+
+    def foreign(self) -> str:
+        """Return how a body starts that has been no event stream at all (a page of a proxy), empty for any other."""
+        return "" if self._known else self._strange.decode("utf-8", "replace")
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """Return the events that `chunk` completes. Invalid UTF-8 becomes U+FFFD, as the standard says."""
@@ -73,9 +81,19 @@ class EventStream:
         value = value.removeprefix(b" ")
         if name == b"data" or name == b"error":  # llama.cpp reports a failure in a field of its own
             self._data.append(value.decode("utf-8", "replace"))
+            self._known = True
         elif name == b"event":
             self._name = value.decode("utf-8", "replace")
+            self._known = True
+        elif not self._known:
+            self._judge(line, name)
         return None
+
+    def _judge(self, line: bytes, name: bytes) -> None:
+        """Tell a comment, another field, or the start of one that was cut, from what is no event stream."""
+        self._known = any(field.startswith(name) for field in _FIELDS)
+        if not self._known and not line.isspace():
+            self._strange = self._strange or line
 
     def _dispatch(self) -> ServerEvent | None:
         name, data = self._name or "message", self._data
