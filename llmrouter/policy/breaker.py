@@ -32,6 +32,7 @@ FAILING_SHARE: Final = 0.5  # a busy target that fails now and then stays in use
 PROBE_LEASE_S: Final = 30.0  # after so long without a word of a probe, another may go
 LONGEST_DELAY_S: Final = 900.0  # of a delay that a target asks for: nobody believes it for ever
 _BUNDLE_S: Final = 0.5  # outcomes closer together than this are counted as of one time, to keep the record small
+_AHEAD_S: Final = 1.0  # by which another's clock may be ahead
 _KEEP_S: Final = 600.0  # how long an open breaker waits for its probe before it is forgotten
 
 _FAILURES: Final = (
@@ -189,7 +190,20 @@ def _is_clean(record: Record, _now: float) -> bool:
 
 def _is_free(record: Record, now: float) -> bool:
     """Whether anybody may ask: closed, and no rest asked for."""
-    return record is None or (not record[1] and record[3] <= now)
+    return record is None or (not record[1] and _timely(record, now)[3] <= now)
+
+
+def _timely(record: Record, now: float) -> Record:
+    """Return `record` without times further ahead than anybody sets them, as after a clock was set back.
+
+    Nobody knows then how long ago it opened, so that the next call is a probe.
+    """
+    outcomes, until, probe, not_before = record
+    if until > now and outcomes and outcomes[-1][0] > now + _AHEAD_S:
+        until = now
+    if probe is not None and probe[1] > now + PROBE_LEASE_S + _AHEAD_S:
+        probe = None
+    return [outcomes, until, probe, not_before if not_before <= now + LONGEST_DELAY_S + _AHEAD_S else 0]
 
 
 def concerns_all(record: Record, now: float) -> bool:
@@ -207,7 +221,7 @@ def united(mine: Record, theirs: Record) -> Record:
 def _state(settings: BreakerSettings, record: Record, now: float) -> BreakerState:
     if record is None:
         return BreakerState()
-    outcomes, until, probe, not_before = record
+    outcomes, until, probe, not_before = _timely(record, now)
     failures = sum(bundle[1] for bundle in outcomes if bundle[0] > now - settings.window_s)
     rest_s = max(0.0, not_before - now)
     if not until:
@@ -234,7 +248,7 @@ def _allow(circuit: Circuit, owner: str, records: tuple[Record, ...], now: float
     found = _standing(circuit, records[0], now)
     if found is not None:
         return Step(found)
-    outcomes, until, _, not_before = records[0]
+    outcomes, until, _, not_before = _timely(records[0], now)
     probing = [outcomes, until, [owner, now + PROBE_LEASE_S], not_before]
     return Step(Admission(circuit, "probe", owner), (probing,), PROBE_LEASE_S + _KEEP_S)
 
@@ -263,7 +277,7 @@ def _failed(
     records: tuple[Record, ...],
     now: float,
 ) -> Step[None]:
-    outcomes, until, probe, not_before = records[0] or ([], 0, None, 0)
+    outcomes, until, probe, not_before = _timely(records[0] or [[], 0, None, 0], now)
     if delay_s:
         not_before = max(not_before, now + delay_s)
     if probe is not None and probe[0] == admission.probe:

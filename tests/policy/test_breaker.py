@@ -24,7 +24,15 @@ from llmrouter.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from llmrouter.policy.breaker import Admission, Blocked, Breaker, BreakerSettings, BreakerState, Circuit
+from llmrouter.policy.breaker import (
+    PROBE_LEASE_S,
+    Admission,
+    Blocked,
+    Breaker,
+    BreakerSettings,
+    BreakerState,
+    Circuit,
+)
 from llmrouter.policy.retry import schedule
 from llmrouter.store.state import MemoryState
 
@@ -375,3 +383,25 @@ def test_an_outage_of_a_minute_costs_few_requests_and_the_target_is_back_soon_af
             now += retry.delay_s(attempt, None) or 0.0
     assert 5 <= len(asked) <= 8
     assert min(at for at in answered if at >= down[1]) <= down[1] + 30
+
+
+# ------------------------------------------------------------------------------------------------ a clock set back
+
+
+def test_after_a_clock_was_set_back_the_next_call_is_a_probe(breaker: Breaker) -> None:
+    opened(breaker)
+    assert admitted(breaker.allow(CIRCUIT, START - 3600)).kind == "probe"
+    assert blocked(breaker.allow(CIRCUIT, START - 3600)).retry_after_s == pytest.approx(PROBE_LEASE_S)
+
+
+def test_a_probe_that_fails_after_a_clock_was_set_back_costs_one_cooldown(breaker: Breaker) -> None:
+    opened(breaker)
+    fail(breaker, START - 3600)
+    assert breaker.state(CIRCUIT, START - 3600).retry_in_s == pytest.approx(30.0)
+
+
+def test_a_rest_from_before_a_clock_was_set_back_is_over(breaker: Breaker) -> None:
+    error = RateLimitError("slowly", status=429)
+    error.retry_after = 20.0
+    breaker.failed(admitted(breaker.allow(CIRCUIT, START)), error, START)
+    assert admitted(breaker.allow(CIRCUIT, START - 3600)).kind == "normal"
