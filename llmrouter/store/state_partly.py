@@ -16,6 +16,7 @@ from llmrouter.store.state import MemoryState
 T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 0.25  # for what others have told: a read of a file, if there is one
+_BEYOND_S: Final = 900.0  # by which what another told may be worth keeping longer than mine
 _MOST_LOOKS: Final = 1024  # that are remembered; beyond, all are looked for anew
 
 
@@ -103,8 +104,9 @@ class PartlyShared:
         mine = taken.records[0] if taken.records is not None else None
 
         def told(records: tuple[Record, ...], at: float) -> Step[None]:
-            known = self._concerns_all(records[0], at)
-            return Step(None, (self._united(mine, records[0]) if known else mine,), taken.keep_s)
+            if not self._concerns_all(records[0], at):
+                return Step(None, (mine,), taken.keep_s)
+            return Step(None, (self._united(mine, records[0]),), taken.keep_s + _BEYOND_S)
 
         self._common.change((self._named(key),), told, now)
         self._given.add(key)

@@ -123,6 +123,17 @@ def test_two_that_open_it_at_once_have_the_longer_time() -> None:
     assert one.state(CIRCUIT, NOW + 0.1).retry_in_s == other.state(CIRCUIT, NOW + 0.1).retry_in_s == pytest.approx(30.0)
 
 
+def test_a_long_rest_that_one_was_asked_for_outlasts_the_breaker_of_another() -> None:
+    common = MemoryState()
+    one, other = process(common), process(common)
+    asked_to_rest = RateLimitError("slowly", status=429)
+    asked_to_rest.retry_after = 800.0
+    assert ask(other, NOW, "succeed")  # so that it does not look again
+    one.failed(Admission(CIRCUIT), asked_to_rest, NOW)
+    opened(other)
+    assert one.state(CIRCUIT, NOW + 700).not_before_s == pytest.approx(100.0)
+
+
 def test_another_scope_shares_nothing() -> None:
     common = MemoryState()
     opened(process(common))
