@@ -228,7 +228,7 @@ def test_the_table_of_a_spent_chain_is_in_the_message(face: Face, fault_server: 
         with face.router(config) as router:
             error = failing(AllTargetsFailedError, face, router, mode)
     head, first, second = str(error).splitlines()[1:]
-    assert head.split() == ["target", "result", "seconds", "waited"]
+    assert head.split() == ["target", "error", "seconds", "waited"]
     assert "first/gpt-6-luna" in first
     assert "ServerError" in first
     assert "second/claude-haiku-5-5" in second

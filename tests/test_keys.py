@@ -104,7 +104,9 @@ def test_a_provider_that_repeats_the_key_in_its_error_is_not_repeated(
         error = failing(LLMRouterError, face, router, "chat")
     assert "Incorrect API key" in str(error)
     assert CANARY not in "".join(traceback.format_exception(error))
-    assert CANARY not in repr(vars(error))
+    assert error.__cause__ is not None
+    for link in (error, error.__cause__):
+        assert CANARY not in repr(vars(link))
 
 
 @every_protocol

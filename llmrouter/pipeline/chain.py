@@ -342,10 +342,10 @@ class Walk(Generic[ReadyT]):
 
     def _table(self) -> str:
         """Return the attempts as the text table that errors show."""
-        rows = [("target", "result", "seconds", "waited")]
+        rows = [("target", "error", "seconds", "waited")]
         for each in self.attempts:
-            result = each.reason if each.error is None else f"{type(each.error).__name__}: {_said(each.error)}"
-            rows.append((each.target, f"{each.outcome}: {result}", f"{each.seconds:.2f}", f"{each.waited_s:.2f}"))
+            error = each.reason if each.error is None else f"{type(each.error).__name__}: {_said(each.error)}"
+            rows.append((each.target, f"{each.outcome}: {error}", f"{each.seconds:.2f}", f"{each.waited_s:.2f}"))
         return "\n".join(f"  {line}" for line in columns(rows))
 
 

@@ -113,9 +113,15 @@ def redact(key: Secret | None, error: ProviderError, cause: Exception) -> None:
         error.args = (error.message,)
     if secret in str(cause.args):
         cause.args = tuple(str(argument).replace(secret, "***") for argument in cause.args)
-    body = json.dumps(error.body, default=repr)
-    if secret in body:
-        error.body = decoded(body.replace(secret, "***"))
+    error.body = _blotted(secret, error.body)
+    for name, value in list(vars(cause).items()):  # SDKs keep what they read under names of their own
+        if isinstance(value, str | dict | list):
+            setattr(cause, name, _blotted(secret, value))
+
+
+def _blotted(secret: str, data: Any) -> Any:
+    text = json.dumps(data, default=repr)
+    return decoded(text.replace(secret, "***")) if secret in text else data
 
 
 def excerpt(text: str, limit: int = 200) -> str:
