@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.targets import shown
+
 _OURS: Final = "#1f6feb"
 _OTHERS: Final = "#b6bfc9"
 _SHOWN: Final = {
@@ -43,10 +45,10 @@ def draw(run: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def _bars(axis: Any, title: str, values: Mapping[str, float]) -> None:
-    shown = [name for name in _SHOWN if name in values][::-1]
-    colours = [_OURS if name.startswith("llmrouter") else _OTHERS for name in shown]
-    bars = axis.barh([_SHOWN[name] for name in shown], [values[name] for name in shown], color=colours)
-    axis.bar_label(bars, fmt="%.3g", padding=3)
+    names = [name for name in _SHOWN if name in values][::-1]
+    colours = [_OURS if name.startswith("llmrouter") else _OTHERS for name in names]
+    bars = axis.barh([_SHOWN[name] for name in names], [values[name] for name in names], color=colours)
+    axis.bar_label(bars, fmt=shown, padding=3)
     axis.set_title(title, loc="left", fontsize=11)
     axis.margins(x=0.15)
     axis.set_xticks([])

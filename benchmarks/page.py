@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.targets import targets
+from benchmarks.targets import shown, targets
 
 _BEGIN: Final = "<!-- numbers: begin (python -m benchmarks.page) -->"
 _END: Final = "<!-- numbers: end -->"
@@ -33,7 +33,7 @@ def _numbers(run: Mapping[str, Any]) -> str:
         _rows(
             ("", "wanted", "found", ""),
             (
-                (each.name, f"{'≤' if each.most else '≥'} {each.wanted:g}", f"{each.found:.3g}", _held(each.held))
+                (each.name, f"{'≤' if each.most else '≥'} {each.wanted:g}", shown(each.found), _held(each.held))
                 for each in targets(run)
             ),
         ),
@@ -49,7 +49,7 @@ def _numbers(run: Mapping[str, Any]) -> str:
     for title in ("own work", "ledger", "growth", "cache", "token counting"):
         parts += [f"### {title.capitalize()}, µs\n", _short(run[title])]
     both = {**run["endurance"], **run["footprint"]}
-    parts += ["### Being there\n", _rows(("", ""), ((name, f"{value:.3g}") for name, value in both.items()))]
+    parts += ["### Being there\n", _rows(("", ""), ((name, shown(value)) for name, value in both.items()))]
     return "\n".join(parts)
 
 

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 from benchmarks.ledger import MOST_US
 
 
+def shown(value: float) -> str:
+    """Return a number as people read it: three digits that count, all of them where there are more."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 class Target(NamedTuple):
     """One promise: what was found, what was wanted, and whether less or more is better."""
 
