@@ -104,7 +104,7 @@ def test_an_answer_that_broke_off_is_an_estimate(face: Face, fault_server: Fault
 @each_mode
 def test_an_answer_that_is_not_the_protocols_is_an_estimate(face: Face, fault_server: FaultServers, mode: Mode) -> None:
     with face.router(chain((OPENAI, fault_server(html())), **ONCE)) as router:
-        failing(MalformedResponseError if mode == "chat" else StreamInterruptedError, face, router, mode, PROMPT)
+        failing(MalformedResponseError, face, router, mode, PROMPT)
         (row,) = booked(router)
     assert is_estimate(row)
 
