@@ -158,6 +158,12 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(tmp_path: Path, said:
     state.close()
 
 
+def test_reading_where_no_file_can_be_looked_for_finds_nothing(tmp_path: Path, said: list[str]) -> None:
+    state = BackedState(FileBackend(tmp_path / ("x" * 300)))  # longer than a name may be; a locked folder is the same
+    assert state.read("key", lambda record, _now: record, 0.0) is None
+    assert not said
+
+
 def test_what_can_be_read_but_not_written_is_not_back(
     directory: Path, state: BackedState, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
