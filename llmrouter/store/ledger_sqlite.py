@@ -41,10 +41,10 @@ class SqliteRows:
 
     def read(self, which: Filter) -> list[Row]:
         """See RowStore."""
-        if not self._file.exists():
-            return []
         where, values = which.where()
         try:
+            if not self._file.exists():
+                return []
             found = self._file.connection().execute(
                 f"SELECT {COLUMNS} FROM {TABLE}{where} UNION ALL SELECT {COLUMNS} FROM {UNDER_WAY}{where}",  # noqa: S608 - constants
                 values,

@@ -331,6 +331,13 @@ def test_reading_a_corrupt_file_says_so(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_reading_where_no_file_can_be_looked_for_says_so(tmp_path: Path) -> None:
+    ledger = opened(tmp_path / ("x" * 300) / "usage.db")  # longer than a name may be; a locked folder is the same
+    with pytest.raises(LedgerLostError):
+        ledger.read(ALL)
+    ledger.close()
+
+
 # ------------------------------------------------------------------------------------------------ versions
 
 
