@@ -200,8 +200,7 @@ class Compiled:
         provider_limits, route_limits = _limits(None if entry is None else entry.limits), _limits(route.limits)
         if provider_limits == route_limits == Limits():
             return Scope()
-        key = None if settings.api_key is None else settings.api_key.reveal()  # hashed: two keys have two allowances
-        of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url, key)
+        of_provider = key_of("pace", "provider", settings.name, settings.kind, settings.base_url, _account(settings))
         of_route = key_of("pace", "route", self.identity, route_name)
         return Scope.of(
             Subject(f"provider {settings.name}", of_provider, provider_limits),
@@ -264,14 +263,18 @@ def _own_rung(written: Any, place: str, surroundings: Surroundings) -> RungConfi
     )
 
 
+def _account(settings: ProviderSettings) -> str | None:
+    """Return whose account it is, to be hashed: two keys have two allowances."""
+    return None if settings.api_key is None else settings.api_key.reveal()
+
+
 def _circuit(route: RouteConfig, target: str, settings: ProviderSettings) -> Circuit:
     """Return a target as the breaker sees it; its key names the endpoint, because others may share it, and the account.
 
     A target that rests because one account's allowance is used up is there for another's.
     """
     model = target.partition("/")[2]
-    account = None if settings.api_key is None else settings.api_key.reveal()  # hashed
-    key = _key_of("breaker", settings.kind, settings.base_url, settings.api, model, account)
+    key = _key_of("breaker", settings.kind, settings.base_url, settings.api, model, _account(settings))
     breaker = route.breaker
     chosen = None if breaker is None else BreakerSettings(breaker.failures, breaker.window, breaker.cooldown)
     return Circuit(target, key, None if settings.kind == "python" else chosen)

@@ -110,7 +110,6 @@ STARTS = """
 import sys, time
 from pathlib import Path
 from llmrouter.policy.select import next_turn
-from llmrouter.policy.shared import Step
 from llmrouter.store.state import open_state
 state = open_state(None, Path(sys.argv[1]))
 print("ready", flush=True)
